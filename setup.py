@@ -1,0 +1,31 @@
+"""Builds the package from settings.ini; `save/1-1`, the trained agent, is installed inside the package."""
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import setup
+
+root = Path(__file__).parent
+settings = ConfigParser(delimiters=['='])
+settings.read(root / 'settings.ini', encoding='utf-8')
+config = settings['DEFAULT']
+readme = root / 'README.md'
+
+setup(
+    name=config['lib_name'],
+    version=config['version'],
+    description=config['description'],
+    long_description=readme.read_text(encoding='utf-8') if readme.exists() else '',
+    long_description_content_type='text/markdown',
+    keywords=config['keywords'].split(),
+    license='MIT',
+    author=config['author'],
+    author_email=config['author_email'],
+    url=config['git_url'],
+    python_requires=f'>={config["min_python"]}',
+    packages=['mario_dqn', 'mario_dqn.shipped'],
+    package_dir={'mario_dqn': 'mario_dqn', 'mario_dqn.shipped': 'save'},
+    package_data={'mario_dqn.shipped': ['1-1/*.yaml', '1-1/*.npz', '1-1/*.json', '1-1/*.csv', '1-1/*.png', '1-1/README.md']},
+    install_requires=config['requirements'].split(),
+    extras_require={name: config[f'{name}_requirements'].split() for name in ('dev', 'cuda', 'jax')},
+    entry_points={'console_scripts': config['console_scripts'].split()},
+)
