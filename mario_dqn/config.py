@@ -8,8 +8,8 @@ __all__ = ['LEVELS', 'PRESETS', 'ConfigError', 'setting', 'allowed', 'EnvConfig'
            'read_text', 'load_config', 'preset', 'RunFolder', 'project_root', 'save_root', 'shipped_agent',
            'write_atomic', 'set_threads', 'import_keras', 'quiet_stderr']
 
-# %% ../nbs/00_config.ipynb #9a5546fb
-import contextlib, dataclasses, difflib, importlib, importlib.resources, io, os, re, sys, tempfile, typing
+# %% ../nbs/00_config.ipynb #4fb5720d
+import contextlib, difflib, importlib, logging, os, sys, tempfile
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 import yaml
@@ -337,6 +337,7 @@ def import_keras():
     if 'OMP_NUM_THREADS' not in os.environ: set_threads(RunConfig().threads)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+    logging.getLogger('tensorflow').setLevel(logging.ERROR)  # it advises against networks of several sizes in one process
     with quiet_stderr(): return importlib.import_module('keras')
 
 # %% ../nbs/00_config.ipynb #d01a707d

@@ -1,0 +1,62 @@
+"""Passes every test of the project, one line each; the last line counts them. Ends with status 1 if any failed."""
+import os, re, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import checks
+from checks import ROOT, call, said
+from docs import notebooks
+
+BACKENDS = ('03', '04', '05')  # the chapters that are also tested on the second backend
+SKIPPED = re.compile(r'^skipped:.*', re.M | re.I)
+
+
+def notebook(path, **env): # the notebook, and variables of the environment
+    "Test one notebook in a process of its own; returns its complaints and the cells it skipped."
+    status, output = call(sys.executable, ROOT / '.ci/notebook.py', path, **env)
+    return ([output] if status else []), SKIPPED.findall(output)
+
+def plain(check): # a function that returns complaints
+    return lambda: (check(), [])
+
+def script(*arguments): # a file in .ci/ and its arguments
+    return lambda: (said(sys.executable, ROOT / '.ci' / arguments[0], *arguments[1:]), [])
+
+def timed(test): # a function that returns complaints and skipped cells
+    start = time.perf_counter()
+    try: complaints, skipped = test()
+    except Exception as error: complaints, skipped = [f'{type(error).__name__}: {error}'], []
+    return complaints, skipped, time.perf_counter() - start
+
+
+def main():
+    os.chdir(ROOT)
+    state = partial(call, 'git', 'status', '--porcelain')
+    before = state()
+    books = [(f.relative_to(ROOT).as_posix(), f) for f in notebooks()]
+    tests = [(name, partial(notebook, f)) for name, f in books]
+    tests += [(f'{name} on JAX', partial(notebook, f, KERAS_BACKEND='jax')) for name, f in books if f.name[:2] in BACKENDS]
+    side = [('export and clean change nothing', plain(checks.exported)), ('order of the chapters', plain(checks.chapters)),
+            ('README in step with index', script('readme.py', '--check')), ('package', plain(checks.package)),
+            ('site', script('docs.py'))]
+    # What measures time, or looks for traces of the rest, has the machine to itself.
+    last = [('start within a second', plain(checks.startup)),
+            ('tests leave no traces', lambda: ([] if state() == before else [state()[1]], []))]
+    passed = failed = left_out = 0
+
+    def report(name, result):
+        nonlocal passed, failed, left_out
+        complaints, skipped, seconds = result
+        passed, failed, left_out = passed + (not complaints), failed + bool(complaints), left_out + len(skipped)
+        why = ''.join(f', {skipped.count(line)} cell {line}' for line in dict.fromkeys(skipped))
+        print(f'{"FAILED" if complaints else "ok    "}  {name} ({seconds:.0f} s{why})', flush=True)
+        for complaint in complaints: print('        ' + complaint.strip().replace('\n', '\n        '), flush=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        for (name, _), result in zip(tests + side, pool.map(timed, [test for _, test in tests + side])): report(name, result)
+    for name, test in last: report(name, timed(test))
+    print(f'{passed} passed, {failed} failed' + (f', {left_out} skipped' if left_out else ''))
+    return failed > 0
+
+
+if __name__ == '__main__': sys.exit(main())
