@@ -72,7 +72,7 @@ class AgentConfig:
     huber_delta: float = setting(1.0, 'TD error from which on the loss grows linearly', 1e-6, 1e6)
     batch_size: int = setting(64, 'transitions in an update', 1, 4096)
     samples_per_step: float = setting(16.0, 'transitions learned from for each agent step', 0.01, 1024.0)
-    target_period: int = setting(1000, 'updates between copies to the target network, where target_mix is 1', 1, 1_000_000)
+    target_period: int = setting(500, 'updates between copies to the target network, where target_mix is 1', 1, 1_000_000)
     target_mix: float = setting(1.0, 'share of the online network mixed into the target; below 1 at every update', 1e-6, 1.0)
     replay_capacity: int = setting(100_000, 'transitions kept for learning', 100, 10_000_000)
     learning_starts: int = setting(4_000, 'agent steps before the first update', 1, 10_000_000)
