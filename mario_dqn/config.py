@@ -98,6 +98,7 @@ class RunConfig:
     eval_interval: int = setting(20_000, 'agent steps between evaluations', 1, 1_000_000_000)
     eval_episodes: int = setting(20, 'episodes of an evaluation during training', 1, 10_000)
     eval_sticky: float = setting(0.25, 'sticky actions in these evaluations', 0.0, 0.99)
+    baselines: bool = setting(True, 'measure random, running and blind players too')
     final_episodes: int = setting(100, 'episodes of each condition of the final evaluation', 1, 10_000)
     record: bool = setting(True, 'write recordings of evaluation episodes')
 
@@ -260,7 +261,7 @@ PRESETS = dict(
     tiny={'env.size': 42, 'agent.filters': (8, 16), 'agent.kernels': (4, 4), 'agent.strides': (3, 2), 'agent.hidden': 32,
           'agent.replay_capacity': 2_000, 'agent.learning_starts': 200, 'agent.batch_size': 32, 'agent.samples_per_step': 4.0,
           'agent.epsilon_steps': 500, 'agent.target_period': 50, 'run.games': 4, 'run.steps': 1_000,
-          'run.metrics_interval': 100, 'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4,
+          'run.metrics_interval': 100, 'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
           'env.stuck_limit': 25},
 )
 
@@ -284,6 +285,7 @@ class RunFolder:
     best = property(lambda self: self.path / 'best.npz')
     last = property(lambda self: self.path / 'last.npz')
     manifest = property(lambda self: self.path / 'manifest.json')
+    greedy = property(lambda self: self.path / 'greedy.json')
     plot = property(lambda self: self.path / 'results.png')
     card = property(lambda self: self.path / 'README.md')
     recordings = property(lambda self: self.path / 'recordings')

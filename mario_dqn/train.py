@@ -290,7 +290,7 @@ def new_folder(path, # where the run is to lie
 # %% ../nbs/08_train.ipynb #09bc6821
 def clear(folder): # `RunFolder`
     "Remove the files that a run writes, and nothing else."
-    for name in ('config', 'metrics', 'episodes', 'timing', 'evaluations', 'results', 'machine', 'best', 'last', 'manifest', 'plot', 'card'):
+    for name in ('config', 'metrics', 'episodes', 'timing', 'evaluations', 'results', 'machine', 'best', 'last', 'manifest', 'greedy', 'plot', 'card'):
         getattr(folder, name).unlink(missing_ok=True)
     for path in (folder.recordings, folder.tensorboard): shutil.rmtree(path, ignore_errors=True)
 
