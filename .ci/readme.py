@@ -26,6 +26,10 @@ def readme():
         if cell.cell_type == 'markdown': cell.source = LINK.sub(from_root, cell.source)
         if cell.cell_type == 'code':
             cell.source = '\n'.join(line for line in lines if not line.startswith('#|'))
+            if 'echo: false' in directives:  # only what the cell says
+                text = ''.join(''.join(output.data.get('text/markdown', '')) for output in cell.outputs if 'data' in output)
+                cells.append(nbformat.v4.new_markdown_cell(text))
+                continue
             # Pictures in outputs would need files of their own, so README shows pictures only from Markdown.
             cell.outputs = [o for o in cell.outputs if o.output_type == 'stream' or {'text/plain', 'text/markdown'} & o.get('data', {}).keys()]
             for output in cell.outputs:

@@ -362,6 +362,7 @@ FILES = {
     'last.npz': 'weights at the end of training',
     'manifest.json': 'SHA-256 of the weights',
     'results.json': 'the final evaluation, every number of it',
+    'greedy.json': 'the greedy game with its action values, to be compared after loading',
     'machine.json': 'machine, versions, command, time and memory',
     'metrics.csv': 'how learning went, a row for each interval',
     'episodes.csv': 'a row for each training episode',
@@ -403,7 +404,7 @@ def card_training(machine): # content of machine.json
 # %% ../nbs/10_report.ipynb #b5b97d4a
 PROTOCOL = dict(
     sticky='{episodes} games in which each frame of the emulator repeats the buttons of the frame before with probability {sticky} (Machado et al. 2018). This is the number to quote.',
-    noops='{episodes} games, one for each number of frames without a button at the start, from 0 to {noops}. Where two of them take the same path they are the same game, so distinct paths are counted.',
+    noops='{episodes} games, one for each number of frames without a button at the start, from 0 on. Where two of them take the same path they are the same game, so distinct paths are counted.',
     epsilon='{episodes} games in which each action is replaced by a random one with probability {epsilon}.',
     single='one game without any chance, the same whenever it is played.')
 
