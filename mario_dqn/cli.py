@@ -44,7 +44,7 @@ def final_players(agent, # `Agent`
     if not config.run.baselines: return players
     run_right = action_meanings(config.env.actions).index('right + B')
     players += [Player('random', 'random actions', None), Player('right', 'always right and run', [run_right])]
-    tape = search_tape(config.env, np.random.default_rng(0))
+    tape, _ = search_tape(config.env, np.random.default_rng(1))
     return players + ([Player('tape', 'blind action tape, found by search', tape)] if tape else [])
 
 # %% ../nbs/11_cli.ipynb #d7e819d7

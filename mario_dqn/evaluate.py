@@ -17,7 +17,7 @@ from typing import NamedTuple
 import imageio_ffmpeg
 import numpy as np
 from .config import ConfigError, EnvConfig, read_text, write_atomic
-from .env import FINAL, MarioEnv, action_bytes, action_meanings, episode_seed, make_env, replay_tape, tape, take_snapshot
+from .env import FINAL, MarioEnv, action_meanings, episode_seed, make_env, replay_tape, tape, take_snapshot
 
 # %% ../nbs/06_evaluate.ipynb #a7080c67
 @dataclass(frozen=True)
