@@ -69,6 +69,7 @@ class Learner(keras.Model):
     def call(self, batch): return self.online(batch['observation'])
 
     def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
+        x = {name: keras.ops.convert_to_tensor(value) for name, value in x.items()}  # PyTorch is handed NumPy arrays
         q_taken = keras.ops.take_along_axis(y_pred, keras.ops.expand_dims(x['action'], 1), axis=1)[:, 0]            # [B]
         next_target = self.target(x['next_observation'])                                                           # [B, A]
         next_online = self.online(x['next_observation']) if self.config.double else next_target                    # [B, A]

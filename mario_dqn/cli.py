@@ -11,7 +11,7 @@ __all__ = ['STARTED', 'assignments', 'training_config', 'final_players', 'measur
 # %% ../nbs/11_cli.ipynb #6e10da91
 import time
 STARTED = time.time()  # as near to the start of the process as this package can see
-import argparse, json, sys, warnings
+import argparse, json, logging, sys, warnings
 from dataclasses import replace
 from .config import (ConfigError, LEVELS, PRESETS, RunFolder, load_config, parse_yaml, preset, save_root, set_threads, shipped_agent,
                               with_values, write_atomic)
@@ -73,7 +73,7 @@ def train_command(args):
     "Train an agent, measure it, and leave a folder with everything of the run."
     config = training_config(args)
     set_threads(config.run.threads)
-    from mario_dqn.checkpoint import load_agent
+    from mario_dqn.report import write_report
     from mario_dqn.train import ProgressBar, memory_text, new_folder, train
     weights = start_weights(args.path, config) if args.path else None
     folder = new_folder(args.out or save_root() / f'{config.env.level}-seed{config.run.seed}', args.force)
@@ -82,6 +82,7 @@ def train_command(args):
     runner, outcome = train(config, folder, weights, command=words, started=STARTED, callbacks=[ProgressBar()])
     print(f'Training {outcome} after {runner.step:,} agent steps and {(time.time() - STARTED) / 60:.1f} minutes.')
     if outcome == 'interrupted':
+        write_report(folder)
         print(f'Everything so far is in {folder.path}')
         return 130
     print('Measuring the best weights …')
@@ -260,7 +261,9 @@ def main(words=None): # the words after `mario_dqn`; those of the process, if No
     words = sys.argv[1:] if words is None else list(words)
     args = parser().parse_args(words)
     args.words = words
-    if not args.verbose: warnings.simplefilter('ignore')
+    if not args.verbose:
+        warnings.simplefilter('ignore')
+        logging.getLogger('matplotlib').setLevel(logging.ERROR)  # it tells when it builds its font cache
     try: return args.run(args) or 0
     except ConfigError as error:
         if args.verbose: raise
