@@ -339,8 +339,9 @@ def import_keras():
     if 'OMP_NUM_THREADS' not in os.environ: set_threads(RunConfig().threads)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+    with quiet_stderr(): keras = importlib.import_module('keras')
     logging.getLogger('tensorflow').setLevel(logging.ERROR)  # it advises against networks of several sizes in one process
-    with quiet_stderr(): return importlib.import_module('keras')
+    return keras
 
 # %% ../nbs/00_config.ipynb #d01a707d
 @contextlib.contextmanager
