@@ -1,7 +1,7 @@
 # Every target sets up what it needs. The set-up runs again only if one of the files that it depends on has changed.
 BIN := .venv/bin
 READY := .venv/.ready
-UV := $(shell command -v uv)
+UV := $(shell command -v uv 2>/dev/null)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

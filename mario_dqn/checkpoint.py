@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['LARGEST_WEIGHTS', 'sha256', 'read_manifest', 'save_weights', 'load_weights', 'build_agent', 'load_agent']
 
-# %% ../nbs/07_checkpoint.ipynb #96770ca4
-import contextlib, hashlib, io, json, zipfile
-from pathlib import Path
+# %% ../nbs/07_checkpoint.ipynb #f83f80eb
+import hashlib, io, json, zipfile
 import numpy as np
 from .agent import Agent
-from .config import ConfigError, RunFolder, load_config, to_yaml, write_atomic
+from .config import ConfigError, RunFolder, load_config, write_atomic
 from .env import action_bytes
 
 # %% ../nbs/07_checkpoint.ipynb #01f83319
@@ -52,7 +51,9 @@ def load_weights(folder, # a `RunFolder`
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed: unpacked = sum(item.file_size for item in packed.infolist())
         if unpacked > LARGEST_WEIGHTS: raise ConfigError(f'{path} unpacks to {unpacked:,} bytes; at most {LARGEST_WEIGHTS:,} are allowed.')
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays: return {name.replace('.', '/'): arrays[name] for name in arrays.files}
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays: weights = {name.replace('.', '/'): arrays[name] for name in arrays.files}
+        if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in weights.values()): raise ValueError('not all of it is finite float32 numbers')
+        return weights
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as e:
         raise ConfigError(f'{path} holds no weights: {" ".join(str(e).split())}') from None
 

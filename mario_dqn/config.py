@@ -75,7 +75,7 @@ class AgentConfig:
     target_period: int = setting(500, 'updates between copies to the target network, where target_mix is 1', 1, 1_000_000)
     target_mix: float = setting(1.0, 'share of the online network mixed into the target; below 1 at every update', 1e-6, 1.0)
     replay_capacity: int = setting(100_000, 'transitions kept for learning', 100, 10_000_000)
-    learning_starts: int = setting(4_000, 'agent steps before the first update', 1, 10_000_000)
+    learning_starts: int = setting(4_000, 'transitions in the replay memory before the first update', 1, 10_000_000)
     priority_exponent: float = setting(0.6, 'how strongly large TD errors are preferred, 0 for uniform', 0.0, 1.0)
     importance_exponent: float = setting(0.4, 'how much of the bias of prioritised sampling is corrected', 0.0, 1.0)
     reward_scale: float = setting(1 / 15, 'factor on rewards, for learning only', 1e-6, 1e3)
@@ -90,7 +90,7 @@ class AgentConfig:
 class RunConfig:
     "How a training run is carried out."
     seed: int = setting(0, 'every random number of a run derives from it', 0, 2**31 - 1)
-    steps: int = setting(280_000, 'agent steps, all games together', 1, 1_000_000_000)
+    steps: int = setting(200_000, 'agent steps, all games together', 1, 1_000_000_000)
     games: int = setting(8, 'games played side by side', 1, 256)
     threads: int = setting(2, 'processor threads for the network', 1, 256)
     middle_starts: float = setting(0.5, 'share of training episodes that start where the agent lately died', 0.0, 0.95)
@@ -151,11 +151,12 @@ def check(config: 'Config'):
         side = (side - kernel) // stride + 1
     if agent.learning_starts < agent.batch_size:
         raise ConfigError(f'agent.learning_starts is {agent.learning_starts}, but must be at least agent.batch_size, {agent.batch_size}.')
-    if agent.learning_starts > agent.replay_capacity:
-        raise ConfigError(f'agent.learning_starts is {agent.learning_starts}, but must be at most agent.replay_capacity, {agent.replay_capacity}.')
     least = run.games * (agent.n_step + config.env.stack + 1) * 2
     if agent.replay_capacity < least:
         raise ConfigError(f'agent.replay_capacity is {agent.replay_capacity}, but must be at least {least} for {run.games} games.')
+    most = agent.replay_capacity - least  # some slots hold frames of which no transition starts
+    if agent.learning_starts > most:
+        raise ConfigError(f'agent.learning_starts is {agent.learning_starts}, but must be at most {most} with this agent.replay_capacity.')
 
 # %% ../nbs/00_config.ipynb #ee0e1a5f
 def raises(error, # the exception class that is expected
