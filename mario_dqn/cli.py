@@ -11,8 +11,7 @@ __all__ = ['STARTED', 'assignments', 'training_config', 'final_players', 'measur
 # %% ../nbs/11_cli.ipynb #6e10da91
 import time
 STARTED = time.time()  # as near to the start of the process as this package can see
-import argparse, json, logging, sys, warnings
-from dataclasses import replace
+import argparse, json, logging, os, sys, traceback, warnings
 from .config import (ConfigError, LEVELS, PRESETS, RunFolder, load_config, parse_yaml, preset, save_root, set_threads, shipped_agent,
                               with_values, write_atomic)
 
@@ -31,7 +30,9 @@ def training_config(args): # what was given on the command line
     "The configuration of a new run: the preset, or that of the agent it starts from, with the changes on top; raises `ConfigError`."
     config = load_config(RunFolder(args.path).config) if args.path and not args.preset else preset(args.preset or 'default')
     short = {'env.level': args.level, 'run.seed': args.seed, 'run.steps': args.steps, 'run.threads': args.threads}
-    return with_values(config, {key: value for key, value in short.items() if value is not None} | assignments(args.set))
+    short, long = {key: value for key, value in short.items() if value is not None}, assignments(args.set)
+    for key in short.keys() & long.keys(): raise ConfigError(f'{key} is set twice; a key may be given once.')
+    return with_values(config, short | long)
 
 # %% ../nbs/11_cli.ipynb #aded79b7
 def final_players(agent, # `Agent`
@@ -60,12 +61,13 @@ def measure(folder): # `RunFolder` with trained weights
     write_atomic(folder.results, json.dumps(results, indent=1) + '\n')
     greedy, sticky = kept['agent', 'single'], kept['agent', 'sticky']
     save_episode(folder.greedy, greedy)
-    if config.run.record:
-        folder.recordings.mkdir(exist_ok=True)
-        write_video(folder.recordings / 'final.mp4', frames_of(greedy))
-        write_video(folder.recordings / 'sticky.mp4', frames_of(sticky))
-        write_gif(folder.recordings / 'final.gif', frames_of(greedy))
-    write_report(folder)
+    try:
+        if config.run.record:
+            folder.recordings.mkdir(exist_ok=True)
+            write_video(folder.recordings / 'final.mp4', frames_of(greedy))
+            write_video(folder.recordings / 'sticky.mp4', frames_of(sticky))
+            write_gif(folder.recordings / 'final.gif', frames_of(greedy))
+    finally: write_report(folder)  # a card without film is better than none
     return results_table(results)
 
 # %% ../nbs/11_cli.ipynb #2138cb23
@@ -86,7 +88,11 @@ def train_command(args):
         print(f'Everything so far is in {folder.path}')
         return 130
     print('Measuring the best weights …')
-    print(measure(folder))
+    try: print(measure(folder))
+    except KeyboardInterrupt:
+        write_report(folder)
+        print(f'Interrupted while measuring; the whole training is in {folder.path}')
+        return 130
     print(f'The run is in {folder.path}')
 
 # %% ../nbs/11_cli.ipynb #3a7485ac
@@ -113,11 +119,8 @@ def saved_agent(args):
 # %% ../nbs/11_cli.ipynb #ef85e7ea
 def show(frames, # pictures, uint8 [240, 256, 3]
          title): # of the window
-    "Show pictures in a window, 60 a second; raises `ConfigError` where there is no display."
-    import os
+    "Show pictures in a window, 60 a second, until the end or Escape."
     import cv2
-    if sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
-        raise ConfigError('--show needs a display, and there is none here; the video can be watched instead.')
     for frame in frames:
         due = time.perf_counter() + 1 / 60
         cv2.imshow(title, cv2.resize(frame[..., ::-1], None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST))
@@ -127,11 +130,13 @@ def show(frames, # pictures, uint8 [240, 256, 3]
 # %% ../nbs/11_cli.ipynb #39f0d96f
 def infer_command(args):
     "Let an agent play; print what happened, and write a video of every episode."
+    if args.show and sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
+        raise ConfigError('--show needs a display, and there is none here; the video can be watched instead.')
     agent, config, folder = saved_agent(args)
     from mario_dqn.evaluate import Condition, frames_of, play_episodes, write_video
     noops = 0 if args.sticky else 'all'  # without chance all episodes would be one
     condition = Condition('infer', 'infer', args.episodes, args.seed, noops, args.sticky)
-    episodes = play_episodes(agent.q_values, config.env, condition, games=1)
+    episodes = play_episodes(agent.q_values, config.env, condition)
     for number, episode in enumerate(episodes):
         ending = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'got stuck'
         print(f'Episode {number}: score {episode.score:.0f}, x {episode.x}, {ending} after {episode.frames / 60:.1f} seconds.')
@@ -157,7 +162,8 @@ def evaluate_command(args):
     env = with_values(config, {'env.level': args.level}).env if args.level else config.env
     if args.protocol:
         results = run_protocol([Player('agent', 'trained agent', agent.q_values)], env, protocol(args.episodes, args.seed))
-        print(json.dumps(results) if args.json else results_table(results))
+        headline = results['players'][0]['conditions'][0]
+        print(json.dumps(headline | results) if args.json else f'{results_table(results)}\n{details_table(results)}')
         return
     label = ', '.join(words for words in (f'sticky actions {args.sticky:g}' if args.sticky else '', f'ε = {args.epsilon:g}' if args.epsilon else '',
                                           f'{args.noops} frames of delay' if args.noops else '') if words) or 'greedy'
@@ -181,7 +187,7 @@ def plot_command(args):
 def list_command(args):
     "List the runs with their key figures."
     from mario_dqn.report import runs_table
-    print(runs_table(save_root()))
+    print(runs_table(save_root()) if save_root().is_dir() else f'There are no runs in {save_root()} yet.')
 
 # %% ../nbs/11_cli.ipynb #85f9ebbf
 def number(kind, # int or float
@@ -222,7 +228,7 @@ def train_options(command): # a parser
 
 def infer_options(command): # a parser
     add_agent_options(command)
-    command.add_argument('--episodes', type=number(int, 1, 31), default=1, help='how many, each with one more frame of delay at the start (default 1)')
+    command.add_argument('--episodes', type=number(int, 1, 31), default=1, help='how many; without sticky actions each has one more frame of delay at the start (default 1)')
     command.add_argument('--record', action=argparse.BooleanOptionalAction, default=True, help='write a video of every episode')
     command.add_argument('--show', action='store_true', help='show the game in a window')
 
@@ -264,10 +270,13 @@ def main(words=None): # the words after `mario_dqn`; those of the process, if No
     if not args.verbose:
         warnings.simplefilter('ignore')
         logging.getLogger('matplotlib').setLevel(logging.ERROR)  # it tells when it builds its font cache
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')  # a terminal may lack an ε
     try: return args.run(args) or 0
-    except ConfigError as error:
-        if args.verbose: raise
-        print(f'mario_dqn: {error}', file=sys.stderr)
+    except (ConfigError, OSError) as error:
+        if args.verbose: traceback.print_exc()
+        words = error if isinstance(error, ConfigError) else f'{error.filename or "a file"} cannot be read or written: {error.strerror or error}.'
+        print(f'mario_dqn: {words}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('mario_dqn: interrupted.', file=sys.stderr)

@@ -194,13 +194,13 @@ def load_episode(path): # a file of `save_episode`
 # %% ../nbs/06_evaluate.ipynb #983bd3b7
 def first_difference(reference, # an `Episode` with action values
                      other): # an `Episode` from the same start
-    "Where two episodes part: None, or the step and the gap between the reference's two best action values there."
+    "Where two episodes part: None, or the step and how much better the reference's action was, in its own values."
     shorter = min(reference.length, other.length)
     different = np.flatnonzero(reference.actions[:shorter] != other.actions[:shorter])
     if len(different) == 0 and reference.length == other.length: return None
-    step = int(different[0]) if len(different) else shorter - 1
-    second, best = np.sort(reference.q_values[step])[-2:]
-    return step, float(best - second)
+    if len(different) == 0: return shorter, float('inf')  # the same actions, and yet another game
+    step = int(different[0])
+    return step, float(reference.q_values[step][reference.actions[step]] - reference.q_values[step][other.actions[step]])
 
 # %% ../nbs/06_evaluate.ipynb #14303526
 def wilson_interval(successes, # how many

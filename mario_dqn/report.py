@@ -449,7 +449,7 @@ def card_opening(name, # of the run
     text = f'# {plain(name)}: a Deep Q-Network for Super Mario Bros.\n\n'
     text += f'It plays {f"level {level}" if level else "one level"} from the picture alone.'
     steps, seconds = finite(machine.get('steps')), finite(machine.get('seconds'))
-    if steps is not None: text += f' It was trained from scratch for {number_text(steps)} agent steps'
+    if steps is not None: text += f' It was trained for {number_text(steps)} agent steps'
     if steps is not None and seconds is not None: text += f', which took {duration_text(seconds)}'
     if steps is not None: text += '.'
     agent = next((p for p in results['players'] if p.get('name') == 'agent'), dict(conditions=[]))

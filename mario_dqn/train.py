@@ -276,11 +276,11 @@ def new_folder(path, # where the run is to lie
                force=False): # whether a run that lies there may be written over
     "The folder of a new run, made if needed; raises `ConfigError` if it cannot be."
     folder = RunFolder(path)
-    if folder.config.exists() and not force: raise ConfigError(f'{folder.path} already holds a run; choose another folder, or write over it with --force.')
-    if folder.path.exists() and not folder.path.is_dir(): raise ConfigError(f'{folder.path} is a file; a run needs a folder.')
-    if folder.path.exists() and any(folder.path.iterdir()) and not folder.config.exists():
-        raise ConfigError(f'{folder.path} holds other files; choose an empty or a new folder.')
     try:
+        if folder.config.exists() and not force: raise ConfigError(f'{folder.path} already holds a run; choose another folder, or write over it with --force.')
+        if folder.path.exists() and not folder.path.is_dir(): raise ConfigError(f'{folder.path} is a file; a run needs a folder.')
+        if folder.path.exists() and any(folder.path.iterdir()) and not folder.config.exists():
+            raise ConfigError(f'{folder.path} holds other files; choose an empty or a new folder.')
         folder.path.mkdir(parents=True, exist_ok=True)
         if force: clear(folder)
         with tempfile.TemporaryFile(dir=folder.path): pass
@@ -305,7 +305,10 @@ def processor_name():
 def machine_facts():
     "Processor, backend and versions, as plain data."
     packages = ('mario_dqn', 'keras', keras.backend.backend(), 'numpy', 'gymnasium', 'gym-super-mario-bros', 'nes-py')
-    versions = {'python': platform.python_version()} | {name.replace('-', '_'): importlib.metadata.version(name) for name in packages}
+    versions = {'python': platform.python_version()}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # such as a TensorFlow of another name
+            versions[name.replace('-', '_')] = importlib.metadata.version(name)
     return dict(processor=processor_name(), cores=os.cpu_count(), system=platform.system(), backend=keras.backend.backend(), versions=versions)
 
 def peak_memory():
