@@ -5,7 +5,9 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/12_main.ipynb #86a1d62c
+# %% ../nbs/12_main.ipynb #3dc4c641
 import sys
 from .cli import main
-if __name__ == '__main__': sys.exit(main())
+
+# %% ../nbs/12_main.ipynb #181f2a42
+if __name__ == '__main__' and sys.argv[0].endswith('__main__.py'): sys.exit(main())
