@@ -90,7 +90,7 @@ class AgentConfig:
 class RunConfig:
     "How a training run is carried out."
     seed: int = setting(0, 'every random number of a run derives from it', 0, 2**31 - 1)
-    steps: int = setting(200_000, 'agent steps, all games together', 1, 1_000_000_000)
+    steps: int = setting(180_000, 'agent steps, all games together', 1, 1_000_000_000)
     games: int = setting(8, 'games played side by side', 1, 256)
     threads: int = setting(2, 'processor threads for the network', 1, 256)
     middle_starts: float = setting(0.5, 'share of training episodes that start where the agent lately died', 0.0, 0.95)
