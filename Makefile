@@ -8,11 +8,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 MISSING := Python 3.13 is needed and was not found. Install it from python.org or with your package manager, \
 or install uv (docs.astral.sh/uv), which fetches it; if it is there but not on the PATH: make PYTHON=/path/to/python3.13
 
-.PHONY: help train play test lab docs notebooks readme
+.PHONY: help train play bench test lab docs notebooks readme
 
 help:
 	@echo 'make train      train an agent; options: make train ARGS="--help"'
 	@echo 'make play       let the shipped agent play and write a video; options as above'
+	@echo 'make bench      measure how fast it is on this machine, in about two minutes; options as above'
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make test       run every notebook and every other check'
 	@echo 'make docs       build the site into _docs/'
@@ -24,6 +25,9 @@ train: $(READY)
 
 play: $(READY)
 	$(BIN)/mario_dqn infer $(ARGS)
+
+bench: $(READY)
+	$(BIN)/mario_dqn bench $(ARGS)
 
 test: $(READY)
 	@$(BIN)/python .ci/tests.py

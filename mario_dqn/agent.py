@@ -9,7 +9,7 @@ __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target
 from typing import NamedTuple
 import numpy as np
 from .config import AgentConfig, import_keras
-from .network import q_network
+from .network import frames_last, q_network, training_layers, values_with
 keras = import_keras()
 
 # %% ../nbs/05_agent.ipynb #95701a92
@@ -59,25 +59,32 @@ class Learner(keras.Model):
     def __init__(self,
                  online, # the Q-network that learns
                  target, # a copy of it that stays behind
+                 training, # the `training_layers` that compute the values of both
                  config): # `AgentConfig`
         super().__init__(name='learner')
-        self.online, self.target, self.config = online, target, config
+        self.online, self.target, self.training_layers, self.config = online, target, training, config
         self.target.trainable = False
-        self.td_error = self.add_weight(shape=(config.batch_size,), initializer='zeros', trainable=False, name='td_error')
-        self.q_taken = self.add_weight(shape=(config.batch_size,), initializer='zeros', trainable=False, name='q_taken')
+        def kept(name, *shape): return self.add_weight(shape=shape, initializer='zeros', trainable=False, name=name)
+        self.td_error, self.q_taken, self.batch_loss = kept('td_error', config.batch_size), kept('q_taken', config.batch_size), kept('batch_loss')
 
-    def call(self, batch): return self.online(batch['observation'])
+    def values(self, network, pixels): return values_with(self.training_layers, network, pixels)                    # [B, A]
+
+    def pixels(self, observation): # uint8 [B, size, size, stack]
+        return keras.ops.cast(observation, self.training_layers.layers[1].compute_dtype) * (1 / 255)
+
+    def call(self, batch): return self.values(self.online, self.pixels(batch['observation']))
 
     def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
         x = {name: keras.ops.convert_to_tensor(value) for name, value in x.items()}  # PyTorch is handed NumPy arrays
         q_taken = keras.ops.take_along_axis(y_pred, keras.ops.expand_dims(x['action'], 1), axis=1)[:, 0]            # [B]
-        next_target = self.target(x['next_observation'])                                                           # [B, A]
-        next_online = self.online(x['next_observation']) if self.config.double else next_target                    # [B, A]
+        following = self.pixels(x['next_observation'])
+        next_target = self.values(self.target, following)
+        next_online = self.values(self.online, following) if self.config.double else next_target
         target = td_target(x['reward'], x['discount'], next_online, next_target, self.config.double)               # [B]
         error = keras.ops.stop_gradient(target) - q_taken                                                          # [B]
-        self.td_error.assign(error)
-        self.q_taken.assign(q_taken)
-        return keras.ops.mean(x['weight'] * huber(error, self.config.huber_delta))
+        loss = keras.ops.mean(x['weight'] * huber(error, self.config.huber_delta))
+        for kept, value in ((self.td_error, error), (self.q_taken, q_taken), (self.batch_loss, loss)): kept.assign(value)
+        return loss
 
 # %% ../nbs/05_agent.ipynb #82229182
 class UpdateResult(NamedTuple):
@@ -94,16 +101,15 @@ class Agent:
                  observation_shape, # (stack, size, size)
                  action_count, # number of actions
                  seed=0): # decides the initial weights
-        self.config, self.action_count = config, action_count
-        def network(name): return q_network(observation_shape, action_count, config.filters, config.kernels, config.strides,
-                                            config.hidden, config.dueling, seed, name)
-        self.online, self.target, self.updates = network('online'), network('target'), 0
-        self.learner = Learner(self.online, self.target, config)
+        self.config, self.action_count, self.updates = config, action_count, 0
+        self.online, self.target = (q_network(observation_shape, action_count, config, seed, name) for name in ('online', 'target'))
+        self.actor = self.target if config.target_acts else self.online
+        self.learner = Learner(self.online, self.target, training_layers(observation_shape, action_count, config), config)
         self.learner.compile(keras.optimizers.Adam(config.learning_rate, epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm))
 
     def q_values(self, observations): # uint8 [B, stack, size, size]
-        "The value of every action, float32 [B, A]."
-        return self.online.predict_on_batch(observations)
+        "The value of every action for the network that acts, float32 [B, A]."
+        return self.actor.predict_on_batch(frames_last(observations))
 
     def act(self, observations, # uint8 [B, stack, size, size]
             epsilon, # probability of a random action, float or float64 [B]
@@ -113,25 +119,24 @@ class Agent:
 
     def update(self, batch): # a `Batch` of the replay memory
         "One step of learning; returns an `UpdateResult`."
-        inputs = {name: value for name, value in batch._asdict().items() if name != 'index'}
-        inputs['action'] = inputs['action'].astype('int32')
-        self.learner.train_on_batch(inputs)
+        self.learner.train_on_batch(dict(
+            observation=frames_last(batch.observation), action=batch.action.astype('int32'), reward=batch.reward,
+            next_observation=frames_last(batch.next_observation), discount=batch.discount, weight=batch.weight))
         self.updates += 1
-        if self.config.target_mix < 1 or self.updates % self.config.target_period == 0: self.follow(self.config.target_mix)
-        error, q_taken = (keras.ops.convert_to_numpy(v) for v in (self.learner.td_error, self.learner.q_taken))
-        loss = float(np.mean(batch.weight * keras.ops.convert_to_numpy(huber(error, self.config.huber_delta))))
-        return UpdateResult(error, float(q_taken.mean()), loss)
+        if self.updates % self.config.target_period == 0: self.follow(self.config.target_mix)
+        error, q_taken, loss = (keras.ops.convert_to_numpy(v) for v in (self.learner.td_error, self.learner.q_taken, self.learner.batch_loss))
+        return UpdateResult(error, float(q_taken.mean()), float(loss))
 
     def follow(self, mix=1.0): # share of the online network in the result
         "Let the target network follow the online network."
         for t, o in zip(self.target.weights, self.online.weights): t.assign(mix * o + (1 - mix) * t)  # a mix of 1 is exactly o
 
     def weights(self):
-        "The weights of the online network by name, as float32 arrays."
-        return {v.path: keras.ops.convert_to_numpy(v) for v in self.online.weights}
+        "The weights of the network that acts by name, as float32 arrays."
+        return {o.path: keras.ops.convert_to_numpy(v) for o, v in zip(self.online.weights, self.actor.weights)}
 
     def load(self, weights): # arrays by name, as `weights` gives them
-        "Take over weights, into the target network too; raises `ValueError` if they do not fit."
+        "Take over weights, into both networks; raises `ValueError` if they do not fit."
         wanted = {v.path: tuple(v.shape) for v in self.online.weights}
         given = {name: tuple(array.shape) for name, array in weights.items()}
         for name in sorted(wanted.keys() | given.keys()):

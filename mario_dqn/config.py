@@ -52,6 +52,7 @@ class EnvConfig:
     reward: str = setting('classic', 'reward of a frame: classic, or that of gym-super-mario-bros 9', options=('classic', 'library'))
     sticky: float = setting(0.0, 'probability that a frame repeats the buttons of the frame before', 0.0, 0.99)
     noop_max: int = setting(30, 'an episode starts after 0 to this many frames without a button', 0, 200)
+    show_buttons: bool = setting(True, 'draw the buttons of the last action into the top of the picture')
     stuck_limit: int = setting(150, 'agent steps without progress until an episode is truncated, 0 for never', 0, 10_000)
 
 # %% ../nbs/00_config.ipynb #9dffc77a
@@ -62,6 +63,7 @@ class AgentConfig:
     kernels: tuple[int, ...] = setting((8, 4, 3), 'side of each convolution, in pixels', 1)
     strides: tuple[int, ...] = setting((4, 2, 2), 'step of each convolution, in pixels', 1)
     hidden: int = setting(256, 'units of each stream behind the convolutions', 1, 4096)
+    precision: str = setting('auto', 'of the arithmetic of an update; auto takes bfloat16 where it is faster', options=('auto', 'float32', 'bfloat16'))
     dueling: bool = setting(True, 'separate streams for value and advantage (Wang et al. 2016)')
     double: bool = setting(True, 'the online network picks the next action (van Hasselt et al. 2016)')
     discount: float = setting(0.9, 'worth of a reward one step later', 0.0, 0.9999)
@@ -72,9 +74,11 @@ class AgentConfig:
     huber_delta: float = setting(1.0, 'TD error from which on the loss grows linearly', 1e-6, 1e6)
     batch_size: int = setting(64, 'transitions in an update', 1, 4096)
     samples_per_step: float = setting(16.0, 'transitions learned from for each agent step', 0.01, 1024.0)
-    target_period: int = setting(500, 'updates between copies to the target network, where target_mix is 1', 1, 1_000_000)
-    target_mix: float = setting(1.0, 'share of the online network mixed into the target; below 1 at every update', 1e-6, 1.0)
+    target_period: int = setting(10, 'updates until the target network follows', 1, 1_000_000)
+    target_mix: float = setting(0.05, 'share of the online network that the target then takes over; 1 is a copy', 1e-6, 1.0)
+    target_acts: bool = setting(True, 'the target network, an average of the online one, plays and is saved')
     replay_capacity: int = setting(100_000, 'transitions kept for learning', 100, 10_000_000)
+    compress_replay: bool = setting(False, 'keep the frames of the replay memory compressed, about 6 times smaller and slower to read')
     learning_starts: int = setting(4_000, 'transitions in the replay memory before the first update', 1, 10_000_000)
     priority_exponent: float = setting(0.6, 'how strongly large TD errors are preferred, 0 for uniform', 0.0, 1.0)
     importance_exponent: float = setting(0.4, 'how much of the bias of prioritised sampling is corrected', 0.0, 1.0)
@@ -92,7 +96,8 @@ class RunConfig:
     seed: int = setting(0, 'every random number of a run derives from it', 0, 2**31 - 1)
     steps: int = setting(180_000, 'agent steps, all games together', 1, 1_000_000_000)
     games: int = setting(8, 'games played side by side', 1, 256)
-    threads: int = setting(2, 'processor threads for the network', 1, 256)
+    threads: int = setting(1, 'processor threads for the network', 1, 256)
+    game_threads: int = setting(2, 'processor threads for the games', 1, 256)
     middle_starts: float = setting(0.5, 'share of training episodes that start where the agent lately died', 0.0, 0.95)
     metrics_interval: int = setting(1_000, 'agent steps between rows of metrics.csv', 1, 10_000_000)
     eval_interval: int = setting(20_000, 'agent steps between evaluations', 1, 1_000_000_000)
@@ -261,7 +266,7 @@ PRESETS = dict(
     default={},
     tiny={'env.size': 42, 'agent.filters': (8, 16), 'agent.kernels': (4, 4), 'agent.strides': (3, 2), 'agent.hidden': 32,
           'agent.replay_capacity': 2_000, 'agent.learning_starts': 200, 'agent.batch_size': 32, 'agent.samples_per_step': 4.0,
-          'agent.epsilon_steps': 500, 'agent.target_period': 50, 'run.games': 4, 'run.steps': 1_000,
+          'agent.epsilon_steps': 500, 'run.games': 4, 'run.steps': 1_000,
           'run.metrics_interval': 100, 'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
           'env.stuck_limit': 25},
 )

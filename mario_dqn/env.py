@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['PYTHON_STATE', 'ACTIONS', 'TRAINING', 'SELECTION', 'FINAL', 'MarioEnv', 'env_id', 'JoypadTape', 'tape', 'replay_tape',
            'classic_reward', 'ClassicReward', 'RandomStart', 'action_bytes', 'action_meanings', 'JoypadActions',
-           'FrameSkip', 'SmallGray', 'StuckLimit', 'make_env', 'Snapshot', 'take_snapshot', 'episode_seed']
+           'FrameSkip', 'SmallGray', 'ShownButtons', 'StuckLimit', 'make_env', 'Snapshot', 'take_snapshot',
+           'episode_seed']
 
 # %% ../nbs/01_env.ipynb #18ce5371
 from typing import NamedTuple
@@ -205,6 +206,30 @@ class SmallGray(RecordConstructorArgs, gymnasium.ObservationWrapper):
         gray = cv2.cvtColor(observation[self.crop_top:], cv2.COLOR_RGB2GRAY)
         return cv2.resize(gray, (self.size, self.size), interpolation=cv2.INTER_AREA)
 
+# %% ../nbs/01_env.ipynb #35745b64
+class ShownButtons(RecordConstructorArgs, gymnasium.Wrapper):
+    "Draws the buttons of the last action into the top of the picture: a white square for a button that is down."
+    def __init__(self,
+                 env, # an environment with uint8 [size, size] observations
+                 actions): # a key of `ACTIONS`
+        RecordConstructorArgs.__init__(self, actions=actions)
+        gymnasium.Wrapper.__init__(self, env)
+        bits = np.array(action_bytes(actions))[:, None] >> np.arange(8) & 1                             # [A, 8]
+        side = env.observation_space.shape[0] // 10
+        self.strips = np.kron(bits[:, None], np.full((1, side, side), 255)).astype(np.uint8)            # [A, side, 8 side]
+
+    def drawn(self, observation, strip):
+        observation[:strip.shape[0], :strip.shape[1]] = strip
+        return observation
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self.drawn(observation, np.zeros_like(self.strips[0])), info
+
+    def step(self, action):
+        observation, *rest = self.env.step(action)
+        return self.drawn(observation, self.strips[action]), *rest
+
 # %% ../nbs/01_env.ipynb #cc68c3f7
 class StuckLimit(RecordConstructorArgs, gymnasium.Wrapper):
     "Truncates an episode after `limit` steps without a new largest x position."
@@ -237,6 +262,7 @@ def make_env(config): # an `EnvConfig`
     env = JoypadActions(env, config.actions)
     env = FrameSkip(env, config.frame_skip)
     env = SmallGray(env, config.crop_top, config.size)
+    if config.show_buttons: env = ShownButtons(env, config.actions)
     env = FrameStackObservation(env, config.stack, padding_type='reset')
     if config.stuck_limit: env = StuckLimit(env, config.stuck_limit)
     return env

@@ -1,0 +1,147 @@
+"""Measures the DQN of Stable-Baselines3 against ours at the same work; prints the agent steps per second of both, and the ratio.
+
+Usage: python .ci/compare_sb3.py PYTHON [--pairs N] [--seconds S]
+
+PYTHON is the interpreter of a virtual environment made for this, apart from the one of the project; the script itself is run by the
+latter. Nothing of the project needs it, and no test runs it. To make it:
+
+1. Make a virtual environment with a Python for which there is a CPU build of PyTorch; 3.11 and later will do.
+2. Install the CPU build of torch in it, then stable-baselines3, opencv-python-headless and pyyaml, and a version of gymnasium that
+   stable-baselines3 allows.
+3. Install nes-py and gym-super-mario-bros in the versions of constraints.txt, with `--no-deps`; if the Python is older than they ask
+   for, with `--ignore-requires-python` too, and nes-py with `--no-binary nes-py`, so that it is compiled (a C++ compiler is needed).
+   nes-py also needs tqdm and a pyglet older than 2.
+
+What is the same on both sides: the game with its whole stack of wrappers, eight games, the network and its number of weights, plain
+DQN (no dueling, no double, one step, uniform sampling), batches of 32, 8 samples for each agent step, the size of the replay memory,
+epsilon, Adam, two cores and two threads. What differs is what each makes of it: SubprocVecEnv and PyTorch there, threads and Keras
+here. The sides take turns, each in a fresh process, and the medians are compared. Nothing else should run meanwhile.
+"""
+import argparse, json, os, statistics, subprocess, sys, time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+GAMES, BATCH, SAMPLES, CAPACITY, STARTS, EPSILON, CORES = 8, 32, 8, 20_000, 1_600, 0.05, 2
+UPDATES = GAMES * SAMPLES // BATCH  # in each step of all games
+WARM = 100 # steps of all games with learning before the clock starts
+
+
+def config():
+    "Our configuration for the comparison."
+    from mario_dqn.config import Config, with_values
+    return with_values(Config(), {
+        'agent.dueling': False, 'agent.double': False, 'agent.n_step': 1, 'agent.priority_exponent': 0.0, 'agent.importance_exponent': 0.0,
+        'agent.batch_size': BATCH, 'agent.samples_per_step': float(SAMPLES), 'agent.replay_capacity': CAPACITY,
+        'agent.learning_starts': STARTS, 'agent.epsilon_start': EPSILON, 'agent.epsilon_end': EPSILON, 'agent.epsilon_power': 1.0,
+        'run.games': GAMES, 'run.threads': CORES, 'run.middle_starts': 0.0})
+
+
+class Clock:
+    "Counts the steps of all games; starts after the warm-up, and stops after some seconds."
+    def __init__(self, seconds): self.seconds, self.steps, self.begun = seconds, -WARM, None
+
+    def tick(self):
+        "One step of all games is done; returns whether to go on."
+        self.steps += 1
+        if self.steps == 0: self.begun = time.perf_counter()
+        if self.steps > 0: self.took = time.perf_counter() - self.begun
+        return self.steps <= 0 or self.took < self.seconds
+
+    def result(self, weights, updates, steps): # number of weights; updates and steps of all games since learning began
+        return dict(rate=GAMES * self.steps / self.took, weights=weights, updates=round(updates / steps, 1))
+
+
+def ours(seconds):
+    "Measure our loop."
+    settings = config()
+    from mario_dqn.config import set_threads
+    set_threads(CORES)
+    from mario_dqn.train import Practice
+    practice, clock = Practice(settings), Clock(seconds)
+    practice.begin()
+    while practice.agent.updates == 0: practice.vector_step()
+    before, more = practice.agent.updates, True
+    while more:
+        practice.vector_step()
+        more = clock.tick()
+    practice.games.close()
+    return clock.result(practice.agent.online.count_params(), practice.agent.updates - before, clock.steps + WARM)
+
+
+def theirs(seconds):
+    "Measure the DQN of Stable-Baselines3."
+    from functools import partial
+    import torch
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+    from stable_baselines3.common.vec_env import SubprocVecEnv
+    from mario_dqn.env import make_env
+
+    torch.set_num_threads(CORES)
+    settings = config()
+    env, agent = settings.env, settings.agent
+
+    class Convolutions(BaseFeaturesExtractor):
+        "The convolutions of our network."
+        def __init__(self, space):
+            layers, channels = [], space.shape[0]
+            for filters, kernel, stride in zip(agent.filters, agent.kernels, agent.strides):
+                layers += [torch.nn.Conv2d(channels, filters, kernel, stride), torch.nn.ReLU()]
+                channels = filters
+            network = torch.nn.Sequential(*layers, torch.nn.Flatten())
+            super().__init__(space, network(torch.zeros(1, *space.shape)).shape[1])
+            self.network = network
+
+        def forward(self, observations): return self.network(observations)
+
+    class Ticks(BaseCallback):
+        "Ticks once for every step of all games in which the agent learns."
+        def _on_step(self):
+            if self.model._n_updates == 0: return True
+            if clock.steps == -WARM: self.before = self.model._n_updates
+            return clock.tick()
+
+    games = SubprocVecEnv([partial(make_env, env)] * GAMES)
+    clock, ticks = Clock(seconds), Ticks()
+    model = DQN('CnnPolicy', games, learning_rate=agent.learning_rate, buffer_size=CAPACITY, learning_starts=STARTS, batch_size=BATCH,
+                gamma=agent.discount, train_freq=1, gradient_steps=UPDATES, target_update_interval=agent.target_period * GAMES // UPDATES,
+                exploration_initial_eps=EPSILON, exploration_final_eps=EPSILON, max_grad_norm=agent.gradient_norm, device='cpu', seed=0,
+                policy_kwargs=dict(features_extractor_class=Convolutions, net_arch=[agent.hidden], optimizer_kwargs=dict(eps=agent.adam_epsilon)))
+    model.learn(10**9, callback=ticks, log_interval=None)
+    games.close()
+    return clock.result(sum(p.numel() for p in model.q_net.parameters()), model._n_updates - ticks.before, clock.steps + WARM)
+
+
+def measure(side, python, seconds):
+    "Measure one side in a process of its own."
+    environment = os.environ | {'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': str(CORES), 'MKL_NUM_THREADS': str(CORES), 'PYTHONWARNINGS': 'ignore'}
+    words = [python, __file__, python, '--side', side, '--seconds', str(seconds)]
+    done = subprocess.run(words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode: sys.exit(f'{" ".join(words)} failed:\n{done.stdout}{done.stderr}')
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    options.add_argument('python', help='the interpreter of the environment with stable-baselines3')
+    options.add_argument('--pairs', type=int, default=3, help='how often each side is measured (default 3)')
+    options.add_argument('--seconds', type=float, default=20, help='how long, each time (default 20)')
+    options.add_argument('--side', choices=('ours', 'theirs'), help=argparse.SUPPRESS)  # for the processes that this one starts
+    args = options.parse_args()
+    if args.side:
+        if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+        print(json.dumps(globals()[args.side](args.seconds)))
+        return
+    pythons, rates = dict(ours=sys.executable, theirs=args.python), dict(ours=[], theirs=[])
+    for pair in range(args.pairs):
+        found = {side: measure(side, pythons[side], args.seconds) for side in (('ours', 'theirs') if pair % 2 == 0 else ('theirs', 'ours'))}
+        same = [(found[side]['weights'], found[side]['updates']) for side in ('ours', 'theirs')]
+        if same[0] != same[1]: sys.exit(f'The work is not the same: (weights, updates in a step) is {same[0]} for ours and {same[1]} for theirs.')
+        for side in rates: rates[side].append(found[side]['rate'])
+        print(f'pair {pair + 1}: ours {rates["ours"][-1]:.1f}, Stable-Baselines3 {rates["theirs"][-1]:.1f} agent steps/s', flush=True)
+    a, b = (statistics.median(rates[side]) for side in ('ours', 'theirs'))
+    print(f'median: ours {a:.1f}, Stable-Baselines3 {b:.1f} agent steps/s, ratio {a / b:.2f}')
+
+
+if __name__ == '__main__': main()
