@@ -50,7 +50,7 @@ class EnvConfig:
     size: int = setting(84, 'height and width of an observation, in pixels', 36, 240)
     stack: int = setting(4, 'frames in an observation', 1, 16)
     reward: str = setting('classic', 'reward of a frame: classic, or that of gym-super-mario-bros 9', options=('classic', 'library'))
-    sticky: float = setting(0.0, 'probability that a frame repeats the buttons of the frame before', 0.0, 0.99)
+    sticky: float = setting(0.25, 'probability that a frame repeats the buttons of the frame before', 0.0, 0.99)
     noop_max: int = setting(30, 'an episode starts after 0 to this many frames without a button', 0, 200)
     show_buttons: bool = setting(True, 'draw the buttons of the last action into the top of the picture')
     stuck_limit: int = setting(150, 'agent steps without progress until an episode is truncated, 0 for never', 0, 10_000)
@@ -64,6 +64,10 @@ class AgentConfig:
     strides: tuple[int, ...] = setting((4, 2, 2), 'step of each convolution, in pixels', 1)
     hidden: int = setting(256, 'units of each stream behind the convolutions', 1, 4096)
     precision: str = setting('auto', 'of the arithmetic of an update; auto takes bfloat16 where it is faster', options=('auto', 'float32', 'bfloat16'))
+    layer_norm: bool = setting(True, 'normalise what reaches the streams and their hidden layers (Ba et al. 2016)')
+    value_bins: int = setting(51, 'bins of a value that is learned as a distribution, 0 for a plain number', 0, 1001)
+    value_low: float = setting(-4.0, 'centre of the lowest bin', -1e6, 1e6)
+    value_high: float = setting(14.0, 'centre of the highest bin', -1e6, 1e6)
     dueling: bool = setting(True, 'separate streams for value and advantage (Wang et al. 2016)')
     double: bool = setting(True, 'the online network picks the next action (van Hasselt et al. 2016)')
     discount: float = setting(0.9, 'worth of a reward one step later', 0.0, 0.9999)
@@ -71,11 +75,11 @@ class AgentConfig:
     learning_rate: float = setting(2.5e-4, 'step size of Adam', 1e-8, 1.0)
     adam_epsilon: float = setting(1.5e-4, 'term that keeps the steps of Adam small where gradients are small', 1e-10, 1.0)
     gradient_norm: float = setting(10.0, 'longest gradient; a longer one is scaled down to it', 1e-6, 1e6)
-    huber_delta: float = setting(1.0, 'TD error from which on the loss grows linearly', 1e-6, 1e6)
+    huber_delta: float = setting(1.0, 'TD error from which on the loss of a plain number grows linearly', 1e-6, 1e6)
     batch_size: int = setting(64, 'transitions in an update', 1, 4096)
     samples_per_step: float = setting(16.0, 'transitions learned from for each agent step', 0.01, 1024.0)
     target_period: int = setting(10, 'updates until the target network follows', 1, 1_000_000)
-    target_mix: float = setting(0.05, 'share of the online network that the target then takes over; 1 is a copy', 1e-6, 1.0)
+    target_mix: float = setting(0.02, 'share of the online network that the target then takes over; 1 is a copy', 1e-6, 1.0)
     target_acts: bool = setting(True, 'the target network, an average of the online one, plays and is saved')
     replay_capacity: int = setting(100_000, 'transitions kept for learning', 100, 10_000_000)
     compress_replay: bool = setting(False, 'keep the frames of the replay memory compressed, about 6 times smaller and slower to read')
@@ -85,8 +89,8 @@ class AgentConfig:
     reward_scale: float = setting(1 / 15, 'factor on rewards, for learning only', 1e-6, 1e3)
     flag_bonus: float = setting(50.0, 'added to the unscaled reward at the flag, for learning only', 0.0, 1e4)
     epsilon_start: float = setting(1.0, 'probability of a random action at the first step', 0.0, 1.0)
-    epsilon_end: float = setting(0.3, 'that of the most curious game after the decay', 0.0, 1.0)
-    epsilon_power: float = setting(7.0, 'the least curious game has epsilon_end to this power', 1.0, 20.0)
+    epsilon_end: float = setting(0.1, 'that of the most curious game after the decay', 0.0, 1.0)
+    epsilon_power: float = setting(4.0, 'the least curious game has epsilon_end to this power', 1.0, 20.0)
     epsilon_steps: int = setting(30_000, 'agent steps until epsilon has decayed', 1, 100_000_000)
 
 # %% ../nbs/00_config.ipynb #7270816b
@@ -154,6 +158,9 @@ def check(config: 'Config'):
         if kernel > side: raise ConfigError(f'agent.kernels is {agent.kernels}, but a convolution of {kernel} pixels '
                                             f'must fit the {side} pixels that reach it.')
         side = (side - kernel) // stride + 1
+    if agent.value_bins in (1, 2): raise ConfigError(f'agent.value_bins is {agent.value_bins}, but must be 0 or at least 3.')
+    if agent.value_low >= agent.value_high:
+        raise ConfigError(f'agent.value_low is {agent.value_low}, but must be below agent.value_high, {agent.value_high}.')
     if agent.learning_starts < agent.batch_size:
         raise ConfigError(f'agent.learning_starts is {agent.learning_starts}, but must be at least agent.batch_size, {agent.batch_size}.')
     least = run.games * (agent.n_step + config.env.stack + 1) * 2
@@ -269,6 +276,8 @@ PRESETS = dict(
           'agent.epsilon_steps': 500, 'run.games': 4, 'run.steps': 1_000,
           'run.metrics_interval': 100, 'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
           'env.stuck_limit': 25},
+    gpu={'run.games': 32, 'run.game_threads': 8, 'run.steps': 2_000_000, 'agent.batch_size': 256, 'agent.learning_rate': 5e-4,
+         'agent.learning_starts': 10_000},
 )
 
 def preset(name): # a key of `PRESETS`

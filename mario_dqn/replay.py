@@ -14,7 +14,7 @@ import numpy as np
 
 # %% ../nbs/03_replay.ipynb #964572e3
 COMPRESSION = 6 # a compressed frame is taken to be so many times smaller: level 1-1, 84 x 84 pixels, with a margin
-FRAME_OVERHEAD = 136 # bytes beside each compressed frame: its reference, its Python object, the gaps between objects
+FRAME_OVERHEAD = 128 # bytes beside each compressed frame: its reference, the head of its Python object, the gaps between objects
 
 def lane_arrays(capacity, # slots of all games together
                 games, # games played side by side
@@ -58,8 +58,10 @@ class CompressedFrames:
     def __getitem__(self, slots): # int64, any shape
         "Frames uint8 [*slots.shape, height, width], a new array; each distinct slot is read only once."
         distinct, place = np.unique(slots, return_inverse=True)
-        pixels = b''.join([zlib.decompress(data, -15) for data in self.packed[distinct]])
-        return np.frombuffer(pixels, np.uint8).reshape(-1, *self.shape[1:])[place.reshape(slots.shape)]
+        size = math.prod(self.shape[1:])                      # told the size, zlib needs no larger buffer, cut afterwards
+        read = [zlib.decompress(data, -15, size) for data in self.packed[distinct]]
+        pixels = bytearray().join([read[i] for i in place.ravel()])
+        return np.frombuffer(pixels, np.uint8).reshape(*slots.shape, *self.shape[1:])
 
     def arrays(self):
         "Copies as plain arrays: `frames` uint8, the compressed frames one after another, and `lengths` int64 [slots], the bytes of each."
