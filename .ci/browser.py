@@ -15,7 +15,7 @@ import numpy as np
 from mario_dqn.checkpoint import load_agent
 from mario_dqn.config import shipped_agent
 from mario_dqn.evaluate import load_episode
-from mario_dqn.playback import Player, saliency
+from mario_dqn.playback import Player, compare, play_human, saliency, watch
 folder = shipped_agent()
 agent, config = load_agent(folder)
 player = Player(load_episode(folder.greedy), config.env, agent)
@@ -26,6 +26,11 @@ np.savez('kernel.npz', numbers=chosen, pictures=[film.picture(i) for i in chosen
 player'''
 MAPS = '''
 np.savez('maps.npz', **{m: saliency(m, agent, player.recording.observation(60), int(episode.actions[60])) for m in ('gradient', 'occlusion')}, decision=player.decision)'''
+
+WATCH = 'live = watch(agent, env_config=config.env, seed=1, sticky=0.0)\nlive'
+HUMAN = "game = play_human('1-1', agent, config.env)\ngame"
+PAIR = "pair = compare(agent, load_agent(folder, 'last')[0], config.env, seed=1, sticky=0.0, titles=('Best', 'Last'))\npair"
+SETUP = PLAYER[:PLAYER.index('player =')]
 
 
 @contextlib.contextmanager
@@ -70,7 +75,7 @@ class Lab:
 
     def open(self, name, *cells):
         nbformat.write(notebook(*cells), self.folder / name)
-        self.page.goto(f'{self.address}/lab/tree/{name}?token=open')
+        self.page.goto(f'{self.address}/lab/workspaces/{name.split('.')[0]}/tree/{name}?token=open')
         self.page.wait_for_selector('.jp-Notebook .jp-CodeCell', timeout=120_000)
         self.page.wait_for_function("!!window.jupyterapp && document.body.innerText.includes('| Idle')", timeout=120_000)  # the kernel is there
         self.command('application:toggle-left-area') if self.page.locator('#jp-left-stack:visible').count() else None
@@ -184,6 +189,74 @@ def check_saved(lab):
     lab.shot('saved')
 
 
+def check_live(lab):
+    "Watch an agent, play with the keyboard, compare two agents."
+    page = lab.page
+    lab.open('live.ipynb', SETUP, WATCH, HUMAN, PAIR)
+    for cell in (0, 1): lab.run(cell)
+
+    def shown(root): return int(root.get_attribute('data-pictures') or 0)
+    def rate(root):
+        start, count = time.perf_counter(), shown(root)
+        page.wait_for_timeout(3000)
+        return (shown(root) - count) / (time.perf_counter() - start)
+
+    root = page.locator('.mario-player').first
+    root.wait_for(timeout=60_000)
+    root.scroll_into_view_if_needed()
+    page.wait_for_function("document.querySelector('.mario-player').dataset.pictures > 60", timeout=60_000)
+    speed = rate(root)
+    lab.expect(speed >= 30, f'the live game shows {speed:.0f} pictures a second')
+    lab.shot('watch')
+    root.locator('button.stop').click()
+    page.wait_for_timeout(1000)
+    count = shown(root)
+    page.wait_for_timeout(500)
+    lab.expect(shown(root) == count and root.get_attribute('data-running') == 'false', 'the stop button stops it')
+
+    lab.run(2)
+    root = page.locator('.mario-player').nth(1)
+    root.wait_for(timeout=60_000)
+    root.scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)
+    lab.expect(shown(root) < 5, 'the game of a person waits until it has the keyboard')
+    root.locator('canvas.game').click()
+    cells = page.locator('.jp-Notebook .jp-CodeCell').count()
+    page.keyboard.down('ArrowRight'); page.keyboard.down('x')
+    page.wait_for_timeout(1000)
+    speed = rate(root)
+    lab.expect(speed >= 30, f'the game of a person shows {speed:.0f} pictures a second')
+    lab.expect(root.get_attribute('data-byte') == '129', 'the keys arrive')
+    lab.shot('human')
+    page.keyboard.up('x'); page.keyboard.up('ArrowRight')
+    lab.expect(page.locator('.jp-Notebook .jp-CodeCell').count() == cells, 'JupyterLab takes none of the keys')
+    root.evaluate('r => r.blur()')
+    page.wait_for_timeout(1000)
+    count = shown(root)
+    page.wait_for_timeout(500)
+    lab.expect(shown(root) == count, 'without the keyboard the game waits')
+    root.locator('button.stop').click()
+
+    lab.run(3)
+    page.wait_for_function("document.querySelectorAll('.mario-player').length === 4", timeout=60_000)
+    one, two = page.locator('.mario-player').nth(2), page.locator('.mario-player').nth(3)
+    one.scroll_into_view_if_needed()
+    page.wait_for_function("[...document.querySelectorAll('.mario-player')].slice(2).every(r => r.dataset.frame === '0')")
+    one.locator('input[type=range]').evaluate('s => { s.value = 200; s.dispatchEvent(new Event("input")); }')
+    page.wait_for_function("[...document.querySelectorAll('.mario-player')].slice(2).every(r => r.dataset.frame === '200')")
+    lab.expect(True, 'two players follow each other')
+    two.locator('button.play').click()
+    page.wait_for_timeout(1500)
+    two.locator('button[title=stop]').click()
+    page.wait_for_timeout(500)
+    frames = [int(r.get_attribute('data-frame')) for r in (one, two)]
+    lab.expect(frames[0] == frames[1] > 200, f'two players play and stop together, at {frames}')
+    lab.shot('compare')
+    lab.command('apputils:change-theme', theme='JupyterLab Dark')
+    page.wait_for_timeout(1500)
+    lab.shot('compare-dark')
+
+
 def main(shots=None): # folder for pictures of the screen
     browser = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
     try: from playwright.sync_api import sync_playwright
@@ -200,6 +273,7 @@ def main(shots=None): # folder for pictures of the screen
             try:
                 check_player(lab)
                 check_saved(lab)
+                check_live(lab)
             except Exception as error:
                 lab.shot('failed')
                 lab.complaints.append(f'{type(error).__name__}: {error}')

@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['TOP', 'CHUNK', 'keras', 'METHODS', 'FILM_JS', 'SCREEN_JS', 'PARTS_JS', 'CURVE_JS', 'CONTROLS_JS', 'PLAYER_JS',
-           'PLAYER_CSS', 'PARTS_CSS', 'MODULE', 'STYLE', 'Palette', 'camera_shift', 'moved', 'Film', 'FilmRecorder',
-           'Onlooker', 'look_on', 'Recording', 'record', 'record_episode', 'network_above_pixels', 'input_gradient',
-           'gradient_times_input', 'occlusion_map', 'saliency', 'still', 'short_film', 'heading', 'about_recording',
-           'performer', 'Player']
+           'PLAYER_CSS', 'PARTS_CSS', 'MODULE', 'STYLE', 'LIVE_JS', 'Palette', 'camera_shift', 'moved', 'pack',
+           'unpack', 'Film', 'FilmRecorder', 'Onlooker', 'look_on', 'Recording', 'record', 'record_episode',
+           'network_above_pixels', 'input_gradient', 'gradient_times_input', 'occlusion_map', 'saliency', 'still',
+           'short_film', 'heading', 'about_recording', 'performer', 'Player', 'random_start', 'Comparison', 'compare',
+           'Moment', 'ending', 'agent_game', 'with_buttons', 'human_game', 'packet', 'in_time', 'Live', 'watch',
+           'play_human', 'with_level']
 
 # %% ../nbs/09_playback.ipynb #c3ad82fe
 import tempfile, threading, time, zlib
@@ -23,7 +25,7 @@ import traitlets
 from IPython.display import Image, display
 from .agent import Agent
 from .checkpoint import load_agent
-from .config import ConfigError, EnvConfig, import_keras
+from .config import Config, ConfigError, EnvConfig, import_keras
 from .env import FINAL, MarioEnv, ShownButtons, SmallGray, action_bytes, action_meanings, classic_reward, episode_seed, make_env, tape
 from .evaluate import Episode, choose, write_gif
 
@@ -69,6 +71,23 @@ def moved(before, # uint8 [H, W]
     result[TOP:, :before.shape[1] - shift] = before[TOP:, shift:]
     return result
 
+# %% ../nbs/09_playback.ipynb #2dc24408
+def pack(rows, # list of uint8 [H, W], colour numbers of pictures that follow each other
+         guess=0): # movement of the camera that is tried first
+    "The first picture and what remains of the others, deflated; and the movements of the camera."
+    shifts = [0]
+    for before, after in zip(rows, rows[1:]): shifts.append(camera_shift(before, after, shifts[-1] or guess))
+    rests = [rows[0]] + [after ^ moved(before, shift) for before, after, shift in zip(rows, rows[1:], shifts[1:])]
+    return zlib.compress(np.stack(rests).tobytes(), 6), shifts
+
+def unpack(data, # of `pack`
+           shifts, # movements of the camera
+           height, width): # of a picture, in pixels
+    "The pictures as colour numbers, uint8 [n, H, W]."
+    rows = np.frombuffer(zlib.decompress(data), np.uint8).reshape(-1, height, width).copy()
+    for i in range(1, len(rows)): rows[i] ^= moved(rows[i - 1], int(shifts[i]))
+    return rows
+
 # %% ../nbs/09_playback.ipynb #ff3e425f
 CHUNK = 20  # pictures from one whole picture to the next
 
@@ -85,9 +104,7 @@ class Film:
 
     def chunk(self, number): # of the chunk
         "The pictures of one chunk as numbers of colours, uint8 [n, H, W]."
-        rows = np.frombuffer(zlib.decompress(self.chunks[number]), np.uint8).reshape(-1, self.height, self.width).copy()
-        for i in range(1, len(rows)): rows[i] ^= moved(rows[i - 1], int(self.shifts[number * CHUNK + i]))
-        return rows
+        return unpack(self.chunks[number], self.shifts[number * CHUNK:], self.height, self.width)
 
     def picture(self, i): # its number
         "One picture, uint8 [H, W, 3]."
@@ -113,13 +130,9 @@ class FilmRecorder:
 
     def compress(self, pictures): # up to `CHUNK`
         "Turn some pictures into a chunk."
-        rows = [self.palette.indices(picture) for picture in pictures]
-        shifts = [0]
-        for before, after in zip(rows, rows[1:]):
-            self.guess = camera_shift(before, after, self.guess)
-            shifts.append(self.guess)
-        rests = [rows[0]] + [after ^ moved(before, shift) for before, after, shift in zip(rows, rows[1:], shifts[1:])]
-        self.chunks.append(zlib.compress(np.stack(rests).tobytes(), 6))
+        data, shifts = pack([self.palette.indices(picture) for picture in pictures], self.guess)
+        self.guess = shifts[-1]
+        self.chunks.append(data)
         self.shifts += shifts
 
     def film(self):
@@ -296,25 +309,27 @@ async function inflate(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
+async function unpack(data, shifts, {width, height, top}) {
+  const rows = await inflate(data), size = width * height;
+  for (let i = 1; i * size < rows.length; i++)
+    for (let y = 0; y < height; y++) {
+      const shift = y < top ? 0 : shifts[i], to = i * size + y * width, from = to - size + shift;
+      for (let x = 0; x < width - shift; x++) rows[to + x] ^= rows[from + x];
+    }
+  return rows;
+}
+
+const inWords = colours => new Uint32Array(colours.map(([r, g, b]) => (255 << 24 | b << 16 | g << 8 | r) >>> 0));
+
 class Film {
   constructor(about, data, shifts) {
     Object.assign(this, about);                                   // height, width, colours, sizes, chunk, top
     this.data = data; this.shifts = shifts; this.length = shifts.length;
-    this.starts = [0]; this.kept = new Map();
+    this.starts = [0]; this.kept = new Map(); this.rgba = inWords(about.colours);
     for (const size of about.sizes) this.starts.push(this.starts.at(-1) + size);
-    this.rgba = new Uint32Array(about.colours.map(([r, g, b]) => (255 << 24 | b << 16 | g << 8 | r) >>> 0));
   }
-  async unpack(number) {
-    const rows = await inflate(this.data.subarray(this.starts[number], this.starts[number + 1]));
-    const {width, height, top} = this, size = width * height;
-    for (let i = 1; i * size < rows.length; i++) {
-      const moved = this.shifts[number * this.chunk + i];
-      for (let y = 0; y < height; y++) {
-        const shift = y < top ? 0 : moved, to = i * size + y * width, from = to - size + shift;
-        for (let x = 0; x < width - shift; x++) rows[to + x] ^= rows[from + x];
-      }
-    }
-    return rows;
+  unpack(number) {
+    return unpack(this.data.subarray(this.starts[number], this.starts[number + 1]), this.shifts.subarray(number * this.chunk), this);
   }
   want(number) {                                                  // begins to unpack a chunk, and forgets the one not used for longest
     if (number < 0 || number * this.chunk >= this.length) return null;
@@ -531,7 +546,7 @@ async function renderPlayer({model, el}) {
     makeButton('forth', 'one decision forth', () => step(1)).element, slider, speed.element, ...(about.asks ? [choice.element] : [])]);
   const side = make('div', {class: 'side'}, [facts.element, pad.element, ...(bars ? [bars.element] : []), frames.element]);
   const left = make('div', {class: 'left'}, [screen.element, controls]);
-  const root = make('div', {class: 'mario-player', tabindex: 0}, [make('div', {class: 'title', text: about.title}), make('div', {class: 'stage'}, [left, side]),
+  const root = make('div', {class: 'mario-player', tabindex: 0, 'data-lm-suppress-shortcuts': true}, [make('div', {class: 'title', text: about.title}), make('div', {class: 'stage'}, [left, side]),
     ...(curve ? [curve.element] : []), note]);
   root.addEventListener('keydown', event => {
     if (['SELECT', 'INPUT', 'BUTTON'].includes(event.target.tagName) && event.target !== root) return;
@@ -551,12 +566,12 @@ async function renderPlayer({model, el}) {
     heat(decisionAt(Math.floor(clock)));
   };
   const jumped = () => { if (model.get('decision') !== told) { told = model.get('decision'); if (playing) run(false); seek(told * skip); } };
-  const switched = () => { choice.select.value = model.get('saliency'); heat(decisionAt(Math.floor(clock))); };
-  model.on('msg:custom', answer); model.on('change:decision', jumped); model.on('change:saliency', switched);
+  const switched = () => { choice.select.value = model.get('saliency'); speed.select.value = model.get('speed'); heat(decisionAt(Math.floor(clock))); };
+  model.on('msg:custom', answer); model.on('change:decision', jumped); model.on('change:saliency change:speed', switched);
   document.addEventListener('mario-player', others);
   el.append(root); seek(model.get('decision') * skip, 'group');
   return () => {
-    closed = true; model.off('msg:custom', answer); model.off('change:decision', jumped); model.off('change:saliency', switched);
+    closed = true; model.off('msg:custom', answer); model.off('change:decision', jumped); model.off('change:saliency change:speed', switched);
     document.removeEventListener('mario-player', others);
   };
 }
@@ -652,8 +667,9 @@ def about_recording(recording, # a `Recording`
                     title): # a line above the player
     "What the page needs to know, besides film, frames and values, as plain numbers and text."
     film, episode, config = recording.film, recording.episode, recording.config
+    more = ' Top left it speaks of the buttons that are drawn into the newest frame, not of the picture.' if config.show_buttons else ''
     return dict(
-        title=title, asks=asks, methods=METHODS if asks else {}, count=recording.length, size=config.size, stack=config.stack, skip=config.frame_skip,
+        title=title, asks=asks, methods={name: (label, text + more) for name, (label, text) in METHODS.items()} if asks else {}, count=recording.length, size=config.size, stack=config.stack, skip=config.frame_skip,
         crop=config.crop_top, actions=action_meanings(config.actions), chosen=episode.actions.tolist(), epsilon=episode.epsilon,
         rewards=recording.rewards.tolist(), positions=recording.positions.tolist(), times=recording.times.tolist(), tape=list(episode.tape[-(film.length - 1):]),
         film=dict(height=film.height, width=film.width, colours=film.colours.tolist(), sizes=[len(chunk) for chunk in film.chunks], chunk=CHUNK, top=TOP))
@@ -722,3 +738,277 @@ class Player(anywidget.AnyWidget):
         data = data[0] if isinstance(data, tuple) else data
         display(data | {'text/plain': self.about['title']}, raw=True)
         for picture in (still(self.recording), short_film(self.recording)): display(Image(picture))
+
+# %% ../nbs/09_playback.ipynb #aa5a7b0c
+def random_start(env_config, # an `EnvConfig`
+                 seed): # decides it
+    "Frames without a button at the start, from 0 to `noop_max`."
+    return int(np.random.default_rng(np.random.SeedSequence((seed, 2))).integers(env_config.noop_max + 1))
+
+class Comparison(ipywidgets.HBox):
+    "Players side by side, which play together."
+    def __init__(self, players): # list of `Player` of one group
+        for player in players: player.layout = ipywidgets.Layout(flex='1 1 0', min_width='0', width='auto')
+        super().__init__(players)
+        first, *others = players
+        self.links = [ipywidgets.jslink((first, name), (other, name)) for other in others for name in ('speed', 'saliency')]
+
+    def _ipython_display_(self):
+        data = self._repr_mimebundle_()
+        display(data | {'text/plain': ' / '.join(player.about['title'] for player in self.children)}, raw=True)
+        for player in self.children: display(Image(still(player.recording)))
+
+def compare(one, # an `Agent` or the folder of a run
+            two, # another one
+            env_config=None, # an `EnvConfig`; that of each folder, or the default, if None
+            seed=0, # of the start, and of what is random in the game
+            sticky=0.25, # probability that a frame repeats the buttons of the frame before
+            titles=('First', 'Second')): # a word for each
+    "Let two agents play from the same random start, and show both; returns a `Comparison`."
+    group = f'compare-{time.monotonic_ns()}'
+    players = []
+    for what, title in zip((one, two), titles, strict=True):
+        _, agent, config = performer(what, env_config, None)
+        players.append(Player(agent, config, seed=seed, noops=random_start(config, seed), sticky=sticky, title=title, group=group))
+    return Comparison(players)
+
+# %% ../nbs/09_playback.ipynb #6afcace7
+@dataclass(frozen=True, eq=False)
+class Moment:
+    "A few frames of a live game, and the decision that they belong to."
+    pictures: list # uint8 [240, 256, 3] each
+    pressed: list # the byte of the buttons after which each picture came
+    frame: np.ndarray | None # uint8 [size, size], the newest that the network saw, with a decision
+    q_values: np.ndarray | None # float32 [A], with a decision of an agent
+    action: int # the number of the best or the chosen action, -1 if there is no agent
+    x: int # Mario's position
+    time: int # that is left
+    score: float # classic return so far
+    over: str # how the game has ended, or nothing
+
+def ending(terminated, truncated, info): # of the last step
+    "How a game has ended, or an empty text."
+    return 'reached the flag' if info['flag_get'] else 'died' if terminated else 'stopped, for it got no further' if truncated else ''
+
+def agent_game(agent, # an `Agent`
+               env_config, # an `EnvConfig`
+               seed=0, # of the game and of random actions
+               noops=0, # frames without a button at the start
+               epsilon=0.0): # probability of a random action
+    "Play one episode; yields a `Moment` for each decision."
+    env, chance, pictures = make_env(env_config), np.random.default_rng(np.random.SeedSequence((seed, 1))), []
+    try:
+        observation, _ = env.reset(seed=seed, options={'noops': noops})
+        look_on(env, pictures.append)
+        over, step = '', 0
+        while not over:
+            q = np.array(agent.q_values(observation[None])[0], np.float32)
+            action, frame = choose(agent.q_values, q, step, epsilon, len(q), chance), observation[-1].copy()
+            observation, _, terminated, truncated, info = env.step(action)
+            over, step = ending(terminated, truncated, info), step + 1
+            yield Moment(list(pictures), list(tape(env)[-len(pictures):]), frame, q, action, info['x_pos'], info['time'], info['classic_return'], over)
+            pictures.clear()
+    finally: env.close()
+
+# %% ../nbs/09_playback.ipynb #2c04f2c0
+def with_buttons(frame, # uint8 [size, size], which is changed
+                 byte): # the buttons that are down
+    "Draw buttons into the top of a picture, as `ShownButtons` does."
+    bits, side = byte >> np.arange(8) & 1, len(frame) // 10
+    frame[:side, :8 * side] = np.kron(bits, np.full((side, side), 255))
+    return frame
+
+def human_game(pressed, # a function that returns the byte of the buttons that are down now
+               env_config, # an `EnvConfig`, for what the agent sees
+               agent=None): # an `Agent` that looks on
+    "Let a person play one episode; yields a `Moment` for every two frames."
+    game = MarioEnv(env_config.level)
+    small = SmallGray(game, env_config.crop_top, env_config.size)
+    def seen(picture, byte): return with_buttons(small.observation(picture), byte) if env_config.show_buttons else small.observation(picture)
+    try:
+        picture, info = game.reset()
+        stack, count, score, over, byte = [seen(picture, 0)] * env_config.stack, 0, 0.0, '', 0
+        while not over:
+            q, frame, action, pictures, bytes_ = None, None, -1, [], []
+            if count % env_config.frame_skip == 0:
+                if count: stack = stack[1:] + [seen(picture, byte)]
+                frame = stack[-1]
+                if agent is not None: q = np.array(agent.q_values(np.stack(stack)[None])[0], np.float32)
+                if q is not None: action = int(q.argmax())
+            while not over and len(pictures) < 2:
+                byte, before = pressed(), info
+                picture, _, terminated, truncated, info = game.step(byte)
+                score, over, count = score + classic_reward(before, info), ending(terminated, truncated, info), count + 1
+                pictures.append(picture); bytes_.append(byte)
+                if count % env_config.frame_skip == 0: break
+            yield Moment(pictures, bytes_, frame, q, action, info['x_pos'], info['time'], score, over)
+    finally: game.close()
+
+# %% ../nbs/09_playback.ipynb #da340a90
+def packet(moment, # a `Moment`
+           palette): # the game's `Palette`, which may grow
+    "A moment as a message: numbers and text, and two byte strings, the pictures and the frame that the network saw."
+    data, shifts = pack([palette.indices(picture) for picture in moment.pictures])
+    sight = b'' if moment.frame is None else zlib.compress(moment.frame.tobytes(), 6)
+    return dict(kind='moment', shifts=shifts, pressed=moment.pressed, q=None if moment.q_values is None else moment.q_values.astype(float).tolist(),
+                action=moment.action, x=int(moment.x), time=int(moment.time), score=float(moment.score), over=moment.over, colours=palette.colours), [data, sight]
+
+# %% ../nbs/09_playback.ipynb #2e82f9ee
+LIVE_JS = r'''
+const KEYS = {ArrowRight: 128, ArrowLeft: 64, ArrowDown: 32, ArrowUp: 16, Enter: 8, z: 2, y: 2, s: 2, Shift: 2, x: 1, a: 1, ' ': 1};
+
+async function renderLive({model, el}) {
+  const about = model.get('about'), {height, width, size, stack, skip, actions, bytes, human} = about;
+  const screen = makeScreen(width, height), frames = makeStack(stack, size, skip), bars = makeBars(actions), mine = makePad(human ? 'you press' : 'buttons pressed');
+  const advice = makePad('the agent would press'), facts = makeFacts(['decision', 'value', 'score', 'x', 'time left', 'pictures a second']);
+  const blank = new Uint8Array(size * size), seen = Array(stack).fill(blank), queue = [], status = make('p', {class: 'note', 'aria-live': 'polite'});
+  let order = Promise.resolve(), due = 0, before = 0, closed = false, decision = 0, value = null, shown = 0, keys = 0, times = [], first = true, low = 0, high = 1e-6;
+
+  async function take(content, buffers) {
+    const data = buffers.map(b => new Uint8Array(b.buffer, b.byteOffset, b.byteLength)), rgba = inWords(content.colours);
+    const rows = await unpack(data[0], content.shifts, about), frame = data[1].length ? await inflate(data[1]) : null;
+    content.pressed.forEach((byte, i) => queue.push({rows, rgba, from: i * width * height, byte, frame: i ? null : frame, content: i ? null : content, over: i === content.pressed.length - 1 ? content.over : ''}));
+    while (queue.length > 90) show(queue.shift(), false);
+  }
+  function show(picture, visible) {
+    const {content, frame} = picture;
+    if (first) { seen.fill(frame || blank); first = false; decision = 0; }
+    if (frame) { seen.push(frame); seen.shift(); decision++; }
+    if (decision === 30 && model.get('running')) status.textContent = '';
+    if (content && content.q) { value = Math.max(...content.q); low = Math.min(low, ...content.q); high = Math.max(high, value); }
+    if (visible) {
+      for (let k = 0; k < width * height; k++) screen.pixels[k] = picture.rgba[picture.rows[picture.from + k]];
+      screen.flush(); mine.show(picture.byte);
+      times.push(performance.now()); times = times.filter(t => t > times.at(-1) - 1000);
+      if (frame) seen.forEach((gray, i) => frames.show(i, gray));
+      if (content && content.q) { bars.show(content.q, content.action, low, high); advice.show(bytes[content.action]); }
+      if (content) facts.show([decision, value === null ? '–' : value.toFixed(2), Math.round(content.score), content.x, content.time, times.length]);
+      root.dataset.pictures = ++shown; root.dataset.rate = times.length; root.dataset.byte = picture.byte;
+    }
+    if (picture.over) { status.textContent = `The game is over: ${picture.over}.` + (human && model.get('running') ? ' The next one begins.' : ''); first = true; }
+  }
+  function tick(now) {
+    if (closed) return;
+    due = Math.min(due + Math.max(0, now - before) * 0.06, 8); before = now;
+    if (queue.length > 20) due = Math.max(due, 3);                  // catch up, three at a time
+    while (due >= 1 && queue.length) { due--; show(queue.shift(), due < 1 || !queue.length); }
+    if (!queue.length) due = Math.min(due, 1);
+    requestAnimationFrame(tick);
+  }
+''' + r'''
+  const say = () => model.send({kind: 'keys', byte: keys, here: root.contains(document.activeElement)});
+  const stop = makeButton('stop', 'stop', () => { model.set('running', false); model.save_changes(); });
+  const hint = make('span', {class: 'hint', text: human ? 'Click the picture to play. ← → ↓ move, X jumps, Z or Y runs, Enter pauses.' : ''});
+  const side = [facts.element, make('div', {class: 'pads'}, [mine.element, ...(human && about.agent ? [advice.element] : [])]), ...(about.agent ? [bars.element, frames.element] : [])];
+  const root = make('div', {class: 'mario-player live', tabindex: 0, 'data-lm-suppress-shortcuts': true}, [make('div', {class: 'title', text: about.title}),
+    make('div', {class: 'stage'}, [make('div', {class: 'left'}, [screen.element, make('div', {class: 'controls'}, [stop.element, hint])]), make('div', {class: 'side'}, side)]), status]);
+  const changed = () => { if (!model.get('running')) { stop.element.disabled = true; root.dataset.running = false; if (!status.textContent) status.textContent = 'Stopped.'; } };
+  const message = (content, buffers) => { if (content.kind === 'moment') order = order.then(() => take(content, buffers)); if (content.kind === 'failed') status.textContent = content.error; };
+  if (human) {
+    screen.element.addEventListener('pointerdown', event => { root.focus({preventScroll: true}); event.preventDefault(); });
+    const press = down => event => {
+      const bit = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+      if (!bit || event.target !== root) return;
+      event.preventDefault(); event.stopPropagation();
+      const now = down ? keys | bit : keys & ~bit;
+      if (now !== keys) { keys = now; say(); }
+    };
+    root.addEventListener('keydown', press(true)); root.addEventListener('keyup', press(false));
+    root.addEventListener('focus', () => { status.textContent = ''; say(); });
+    root.addEventListener('blur', () => { keys = 0; model.send({kind: 'keys', byte: 0, here: false}); status.textContent = 'The game waits.'; });
+  }
+  model.on('msg:custom', message); model.on('change:running', changed);
+  el.append(root); root.dataset.running = true; changed(); requestAnimationFrame(now => { before = now; tick(now); });
+  model.send({kind: 'ready'});
+  return () => { closed = true; model.off('msg:custom', message); model.off('change:running', changed); };
+}
+'''
+
+# %% ../nbs/09_playback.ipynb #9860dbbe
+def in_time(moments, # an iterable of `Moment`
+            wait, # called with seconds
+            clock=time.perf_counter, # in seconds
+            speed=1.0): # of the game, 1 is 60 frames a second
+    "Yield each moment when it is due."
+    due = clock()
+    for moment in moments:
+        now = clock()
+        if due > now: wait(due - now)
+        elif now - due > 0.25: due = now
+        yield moment
+        due += len(moment.pictures) / 60 / speed
+
+# %% ../nbs/09_playback.ipynb #e54ae944
+class Live(anywidget.AnyWidget):
+    "A game that is played while one looks, by an agent or by a person."
+    _esm = FILM_JS + SCREEN_JS + PARTS_JS + CONTROLS_JS + LIVE_JS + 'export default { render: renderLive };\n'
+    _css = STYLE
+    about = traitlets.Dict().tag(sync=True)
+    running = traitlets.Bool(True).tag(sync=True)
+
+    def __init__(self,
+                 games, # a function of this widget that yields the `Moment`s of one game after another
+                 env_config, # an `EnvConfig`
+                 agent, # an `Agent`, or None
+                 human, # whether a person plays
+                 title): # a line above the picture
+        super().__init__(about=dict(
+            title=title, human=human, agent=agent is not None, height=240, width=256, top=TOP, size=env_config.size, stack=env_config.stack, skip=env_config.frame_skip,
+            actions=action_meanings(env_config.actions), bytes=action_bytes(env_config.actions)))
+        self.pressed, self.here, self.last = 0, not human, None
+        self.ready = threading.Event()
+        self.on_msg(self.hear)
+        self.thread = threading.Thread(target=self.play, args=(games,), daemon=True)
+
+    def hear(self, _, message, buffers): # from the page
+        "Keep which buttons are down, and whether the page has the keyboard."
+        if message.get('kind') == 'keys': self.pressed, self.here = int(message['byte']) & 255, bool(message['here'])
+        if message.get('kind') == 'ready': self.ready.set()
+
+    def play(self, games):
+        "Send moments until the games are over or `running` is False."
+        try:
+            self.ready.wait(60)  # the page is not there at once
+            palette = Palette()
+            for moment in in_time(games(self), time.sleep):
+                self.send(*packet(moment, palette))
+                self.last = moment
+                while self.running and not self.here: time.sleep(0.03)
+                if not self.running: break
+        except Exception as error: self.send(dict(kind='failed', error=f'The game has ended with an error: {type(error).__name__}: {error}'))
+        finally: self.running = False
+
+    def _ipython_display_(self):
+        data = self._repr_mimebundle_()
+        display((data[0] if isinstance(data, tuple) else data) | {'text/plain': self.about['title']}, raw=True)
+        if not self.thread.is_alive() and not self.thread.ident: self.thread.start()
+
+# %% ../nbs/09_playback.ipynb #895ecd63
+def watch(agent, # an `Agent` or the folder of a run
+          level=None, # world and stage; that of the configuration if None
+          env_config=None, # an `EnvConfig`; that of the folder, or the default, if None
+          seed=None, # of the game; another one each time if None
+          sticky=0.25, # probability that a frame repeats the buttons of the frame before
+          epsilon=0.0): # probability of a random action
+    "Let an agent play live; the button below the picture stops it."
+    _, agent, env_config = performer(agent, env_config, None)
+    env_config = with_level(env_config, level, sticky)
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+    return Live(lambda live: agent_game(agent, env_config, seed, random_start(env_config, seed), epsilon), env_config, agent, False,
+                f'Level {env_config.level}, live' + (f', sticky actions {sticky:g}' if sticky else ''))
+
+def play_human(level=None, # world and stage; that of the configuration if None
+               agent=None, # an `Agent` or the folder of a run, which looks on
+               env_config=None): # an `EnvConfig`; that of the folder, or the default, if None
+    "Play with the keyboard, one game after another; beside it stands what the agent would have pressed."
+    if agent is not None: _, agent, env_config = performer(agent, env_config, None)
+    env_config = with_level(env_config or EnvConfig(), level, 0.0)
+    def games(live):
+        while True: yield from human_game(lambda: live.pressed, env_config, agent)
+    return Live(games, env_config, agent, True, f'Level {env_config.level}: you play')
+
+def with_level(env_config, # an `EnvConfig`
+               level, # world and stage, or None to keep it
+               sticky): # probability that a frame repeats the buttons of the frame before
+    "Another level and other sticky actions; raises `ConfigError`."
+    return replace(Config(), env=replace(env_config, level=level or env_config.level, sticky=sticky)).env
