@@ -39,7 +39,7 @@ docs: $(READY)
 	@$(BIN)/python .ci/docs.py
 
 notebooks: $(READY)
-	$(BIN)/jupyter-nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 \
+	$(BIN)/jupyter-nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.store_widget_state=False \
 	    $$(find nbs -name '*.ipynb' -not -path '*/.*' | sort)
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
