@@ -39,7 +39,7 @@ class Palette:
     def indices(self, picture): # uint8 [H, W, 3]
         "The number of the colour of each pixel, uint8 [H, W]; raises `ValueError` at the 256th colour."
         keys = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR565).view(np.uint16)[..., 0]      # 16 bits are enough to tell the console's colours apart
-        indices = self.numbers[keys]                                                   # [H, W]
+        indices = self.numbers.take(keys)                                              # [H, W]
         if indices.all(): return indices
         for key in np.unique(keys[indices == 0]):
             if len(self.colours) == 256: raise ValueError('The pictures have more than 255 colours; a film can hold no more.')
