@@ -16,11 +16,6 @@ def notebook(path, **env): # the notebook, and variables of the environment
     status, output = call(sys.executable, ROOT / '.ci/notebook.py', path, **env)
     return ([output] if status else []), SKIPPED.findall(output)
 
-def browser():
-    "The player in a real browser; returns complaints, and why it was skipped if it was."
-    status, output = call(sys.executable, ROOT / '.ci/browser.py')
-    return ([output] if status else []), SKIPPED.findall(output)
-
 def plain(check): # a function that returns complaints
     return lambda: (check(), [])
 
@@ -45,7 +40,7 @@ def main():
             ('README in step with index', script('readme.py', '--check')), ('package', plain(checks.package)),
             ('site', script('docs.py'))]
     # What measures time, or looks for traces of the rest, has the machine to itself.
-    last = [('start within a second', plain(checks.startup)), ('the player in a browser', browser),
+    last = [('start within a second', plain(checks.startup)),
             ('tests leave no traces', lambda: ([] if state() == before else [state()[1]], []))]
     passed = failed = left_out = 0
 
