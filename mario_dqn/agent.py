@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target', 'huber', 'cross_entropy', 'of_action',
-           'Learner', 'UpdateResult', 'Agent']
+           'Learner', 'UpdateResult', 'Agent', 'learning_variables', 'agent_arrays', 'restore_agent']
 
 # %% ../nbs/05_agent.ipynb #1a27a37f
 from typing import NamedTuple
@@ -163,3 +163,24 @@ class Agent:
                 raise ValueError(f'The weights do not fit the network: {name} has shape {given.get(name)}, but the network needs {wanted.get(name)}.')
         for v in self.online.weights: v.assign(weights[v.path])
         self.follow()
+
+# %% ../nbs/05_agent.ipynb #cd518f96
+def learning_variables(agent): # `Agent`
+    "Every variable that learning changes, by name: both networks, and Adam's steps and moments."
+    optimizer = agent.learner.optimizer
+    if not optimizer.built: optimizer.build(agent.learner.trainable_variables)  # otherwise built by the first update
+    groups = dict(online=agent.online.weights, target=agent.target.weights, adam=optimizer.variables)
+    return {f'{group}/{i}': variable for group, variables in groups.items() for i, variable in enumerate(variables)}
+
+def agent_arrays(agent): # `Agent`
+    "Everything that an agent has learned, as arrays by name; beside it there is only its count of updates."
+    return {name: keras.ops.convert_to_numpy(variable) for name, variable in learning_variables(agent).items()}
+
+def restore_agent(agent, # `Agent`
+                  arrays): # as `agent_arrays` gives them
+    "Take over what an agent had learned; raises `ValueError` if it does not fit."
+    for name, variable in learning_variables(agent).items():
+        array = arrays[name]
+        if array.shape != tuple(variable.shape) or str(array.dtype) != variable.dtype:
+            raise ValueError(f'{name} is {array.dtype} {array.shape}, but must be {variable.dtype} {tuple(variable.shape)}.')
+        variable.assign(array)

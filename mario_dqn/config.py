@@ -105,6 +105,7 @@ class RunConfig:
     middle_starts: float = setting(0.5, 'share of training episodes that start where the agent lately died', 0.0, 0.95)
     metrics_interval: int = setting(1_000, 'agent steps between rows of metrics.csv', 1, 10_000_000)
     eval_interval: int = setting(20_000, 'agent steps between evaluations', 1, 1_000_000_000)
+    checkpoint_interval: int = setting(20_000, 'agent steps between checkpoints, from which a run can go on', 1, 1_000_000_000)
     eval_episodes: int = setting(20, 'episodes of an evaluation during training', 1, 10_000)
     eval_sticky: float = setting(0.25, 'sticky actions in these evaluations', 0.0, 0.99)
     baselines: bool = setting(True, 'measure random, running and blind players too')
@@ -274,7 +275,7 @@ PRESETS = dict(
     tiny={'env.size': 42, 'agent.filters': (8, 16), 'agent.kernels': (4, 4), 'agent.strides': (3, 2), 'agent.hidden': 32,
           'agent.replay_capacity': 2_000, 'agent.learning_starts': 200, 'agent.batch_size': 32, 'agent.samples_per_step': 4.0,
           'agent.epsilon_steps': 500, 'run.games': 4, 'run.steps': 1_000,
-          'run.metrics_interval': 100, 'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
+          'run.metrics_interval': 100, 'run.checkpoint_interval': 200, 'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
           'env.stuck_limit': 25},
     gpu={'run.games': 32, 'run.game_threads': 8, 'run.steps': 2_000_000, 'agent.batch_size': 256, 'agent.learning_rate': 5e-4,
          'agent.learning_starts': 10_000},
@@ -305,6 +306,7 @@ class RunFolder:
     card = property(lambda self: self.path / 'README.md')
     recordings = property(lambda self: self.path / 'recordings')
     tensorboard = property(lambda self: self.path / 'tensorboard')
+    checkpoints = property(lambda self: self.path / 'checkpoints')
     def __fspath__(self): return str(self.path)
     def __repr__(self): return f'RunFolder({str(self.path)!r})'
 
