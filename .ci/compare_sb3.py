@@ -13,7 +13,7 @@ latter. Nothing of the project needs it, and no test runs it. To make it:
    nes-py also needs tqdm and a pyglet older than 2.
 
 What is the same on both sides: the game with its whole stack of wrappers, eight games, the network and its number of weights, plain
-DQN (no dueling, no double, one step, uniform sampling), batches of 32, 8 samples for each agent step, the size of the replay memory,
+DQN in float32 (no dueling, no double, no bins, no normalisation, one step, uniform sampling), batches of 32, 8 samples for each agent step, the size of the replay memory,
 epsilon, Adam, two cores and two threads. What differs is what each makes of it: SubprocVecEnv and PyTorch there, threads and Keras
 here. The sides take turns, each in a fresh process, and the medians are compared. Nothing else should run meanwhile.
 """
@@ -30,6 +30,7 @@ def config():
     "Our configuration for the comparison."
     from mario_dqn.config import Config, with_values
     return with_values(Config(), {
+        'agent.precision': 'float32', 'agent.value_bins': 0, 'agent.layer_norm': False, 'agent.target_acts': False,
         'agent.dueling': False, 'agent.double': False, 'agent.n_step': 1, 'agent.priority_exponent': 0.0, 'agent.importance_exponent': 0.0,
         'agent.batch_size': BATCH, 'agent.samples_per_step': float(SAMPLES), 'agent.replay_capacity': CAPACITY,
         'agent.learning_starts': STARTS, 'agent.epsilon_start': EPSILON, 'agent.epsilon_end': EPSILON, 'agent.epsilon_power': 1.0,
