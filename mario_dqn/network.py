@@ -20,8 +20,8 @@ def frames_last(observations): # uint8 [B, stack, height, width]
     planes = [np.ascontiguousarray(observations[:, i]).reshape(batch * height, width) for i in range(stack)]
     return cv2.merge(planes).reshape(batch, height, width, stack)
 
-# %% ../nbs/04_network.ipynb #75d453be
-def convolutions(frames, # numbers from 0 to 1, float [B, size, size, stack]
+# %% ../nbs/04_network.ipynb #f8273ffa
+def convolutions(frames, # pixels, float [B, size, size, stack]
                  filters, # filters of each convolution
                  kernels, # side of each convolution, in pixels
                  strides, # step of each convolution, in pixels
@@ -72,8 +72,8 @@ def bell(values, # float32 [B]
     below = keras.ops.erf((edges - keras.ops.expand_dims(values, 1)) / (2 ** 0.5 * 0.75 * width))               # [B, bins + 1]
     return (below[:, 1:] - below[:, :-1]) / (below[:, -1:] - below[:, :1])
 
-# %% ../nbs/04_network.ipynb #6f7bd74d
-def q_layers(frames, # numbers from 0 to 1, float [B, size, size, stack]
+# %% ../nbs/04_network.ipynb #b41f99ea
+def q_layers(frames, # pixels, float [B, size, size, stack]
            actions, # number of actions
            config, # `AgentConfig`: sizes, and whether to normalise, to use bins and two streams
            seed): # decides the initial weights
@@ -108,16 +108,16 @@ def convolution_seconds(dtype, # 'float32' or 'bfloat16'
         return time.perf_counter() - start
     return min(once() for _ in range(repeats))
 
-def faster_precision():
+def faster_precision(seconds=convolution_seconds): # how long a convolution takes, by dtype
     "'bfloat16' if this machine computes a convolution with it at least a third faster, otherwise 'float32'."
-    return 'bfloat16' if convolution_seconds('bfloat16') < 0.75 * convolution_seconds('float32') else 'float32'
+    return 'bfloat16' if seconds('bfloat16') < 0.75 * seconds('float32') else 'float32'
 
 # %% ../nbs/04_network.ipynb #71442299
 def training_layers(observation_shape, # (stack, size, size)
                     actions, # number of actions
                     config, # `AgentConfig`; where its `precision` is auto, the faster one
                     name='training_layers'): # of the model
-    "The layers of the Q-network in the precision of an update: frames as numbers from 0 to 1 to outputs as of `q_layers`."
+    "The layers of the Q-network in the precision of an update: frames to outputs as of `q_layers`; the scale of the pixels is up to `outputs_with`."
     stack, *sides = observation_shape
     precision = faster_precision() if config.precision == 'auto' else config.precision
     kept = keras.config.dtype_policy()
