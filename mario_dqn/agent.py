@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target', 'huber', 'cross_entropy', 'of_action',
-           'Learner', 'UpdateResult', 'Agent', 'learning_variables', 'agent_arrays', 'restore_agent']
+           'Learner', 'UpdateResult', 'step_size', 'Agent', 'learning_variables', 'agent_arrays', 'restore_agent']
 
 # %% ../nbs/05_agent.ipynb #1a27a37f
 from typing import NamedTuple
@@ -112,6 +112,12 @@ class UpdateResult(NamedTuple):
     q_mean: float # mean Q-value of the actions in the batch
     loss: float # mean weighted Huber loss
 
+# %% ../nbs/05_agent.ipynb #60fa3e87
+def step_size(config): # `AgentConfig`
+    "The step size of Adam: a number, or a schedule over the updates."
+    if not config.learning_rate_half: return config.learning_rate
+    return keras.optimizers.schedules.InverseTimeDecay(config.learning_rate, decay_steps=config.learning_rate_half, decay_rate=1.0)
+
 # %% ../nbs/05_agent.ipynb #433ea025
 class Agent:
     "A Double DQN: acts, learns, and hands out its weights."
@@ -124,7 +130,7 @@ class Agent:
         self.online, self.target = (q_network(observation_shape, action_count, config, seed, name) for name in ('online', 'target'))
         self.actor = self.target if config.target_acts else self.online
         self.learner = Learner(self.online, self.target, training_layers(observation_shape, action_count, config), config)
-        self.learner.compile(keras.optimizers.Adam(config.learning_rate, epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm))
+        self.learner.compile(keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm))
 
     def q_values(self, observations): # uint8 [B, stack, size, size]
         "The value of every action for the network that acts, float32 [B, A]."

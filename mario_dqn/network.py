@@ -123,7 +123,7 @@ def training_layers(observation_shape, # (stack, size, size)
     kept = keras.config.dtype_policy()
     keras.config.set_dtype_policy('mixed_bfloat16' if precision == 'bfloat16' else 'float32')
     try:
-        frames = keras.Input((*sides, stack), name='frames')
+        frames = keras.Input((*sides, stack), dtype=keras.config.dtype_policy().compute_dtype, name='frames')
         model = keras.Model(frames, q_layers(frames, actions, config, seed=0), name=name)
     finally: keras.config.set_dtype_policy(kept)
     model.trainable = False  # its own weights are never used
