@@ -24,11 +24,13 @@ from .vector import EpisodeRecord, GameVector, games_state, restore_games
 
 # %% ../nbs/08_train.ipynb #3310207f
 def learning_reward(reward, # unscaled rewards, float [G]
+                    death, # whether Mario died, bool [G]
                     flag, # whether the flag was reached, bool [G]
                     scale, # factor
+                    death_penalty, # taken off at a death, before scaling
                     flag_bonus): # added at the flag, before scaling
     "The rewards that the agent learns from, float [G]."
-    return scale * (reward + flag_bonus * flag)
+    return scale * (reward - death_penalty * death + flag_bonus * flag)
 
 # %% ../nbs/08_train.ipynb #1fcf0adf
 def peak_memory():
@@ -98,7 +100,7 @@ class Practice:
               result): # a `VectorStep`
         "Put one step of all games into the replay memory."
         agent = self.config.agent
-        rewards = learning_reward(result.reward, result.flag, agent.reward_scale, agent.flag_bonus)
+        rewards = learning_reward(result.reward, result.terminated & ~result.flag, result.flag, agent.reward_scale, agent.death_penalty, agent.flag_bonus)
         for game, (terminated, truncated) in enumerate(zip(result.terminated, result.truncated)):
             self.replay.add(game, int(actions[game]), float(rewards[game]), result.next_observation[game][-1], bool(terminated), bool(truncated))
             if terminated or truncated: self.replay.begin(game, result.observation[game][-1])
