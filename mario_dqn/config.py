@@ -83,7 +83,7 @@ class AgentConfig:
     target_mix: float = setting(0.02, 'share of the online network that the target then takes over; 1 is a copy', 1e-6, 1.0)
     target_acts: bool = setting(True, 'the target network, an average of the online one, plays and is saved')
     replay_capacity: int = setting(150_000, 'transitions kept for learning', 100, 10_000_000)
-    compress_replay: bool = setting(False, 'keep the frames of the replay memory compressed, about 6 times smaller and slower to read')
+    compress_replay: bool = setting(False, 'keep the frames of the replay memory compressed, 5 to 6 times smaller and slower to read')
     learning_starts: int = setting(4_000, 'transitions in the replay memory before the first update', 1, 10_000_000)
     priority_exponent: float = setting(0.6, 'how strongly large TD errors are preferred, 0 for uniform', 0.0, 1.0)
     importance_exponent: float = setting(0.4, 'how much of the bias of prioritised sampling is corrected', 0.0, 1.0)

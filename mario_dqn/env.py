@@ -201,7 +201,7 @@ class SmallGray(RecordConstructorArgs, gymnasium.ObservationWrapper):
     def __init__(self,
                  env, # an environment with uint8 [H, W, 3] observations
                  crop_top=32, # rows cut off at the top
-                 size=84): # side of the result, in pixels
+                 size=68): # side of the result, in pixels
         RecordConstructorArgs.__init__(self, crop_top=crop_top, size=size)
         gymnasium.ObservationWrapper.__init__(self, env)
         self.crop_top, self.size = crop_top, size

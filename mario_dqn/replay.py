@@ -13,8 +13,8 @@ import math, zlib
 from typing import NamedTuple
 import numpy as np
 
-# %% ../nbs/03_replay.ipynb #964572e3
-COMPRESSION = 6 # a compressed frame is taken to be so many times smaller: level 1-1, 84 x 84 pixels, with a margin
+# %% ../nbs/03_replay.ipynb #52f99b8a
+COMPRESSION = 5 # a compressed frame is taken to be so many times smaller: level 1-1, 68 x 68 pixels, with a margin
 FRAME_OVERHEAD = 128 # bytes beside each compressed frame: its reference, the head of its Python object, the gaps between objects
 
 def lane_arrays(capacity, # slots of all games together
