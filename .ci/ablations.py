@@ -1,0 +1,90 @@
+"""Trains with one ingredient off at a time, several seeds each, and collects the learning curves in one small table.
+
+Usage: python .ci/ablations.py [--seeds N] [--steps N] [--out FOLDER] [--variants NAME …]
+
+Every run is a plain `mario_dqn train` on one processor core, two runs side by side; a run whose folder is finished already is not
+repeated, so the script can be stopped and started again. The runs lie in FOLDER (default: save/ablations/); the table is written to
+nbs/tutorials/ablations.csv after each of them: one row for every 5,000 agent steps, and in the last row of a run the clear rate of 100
+episodes with sticky actions, played by the weights at its end on the seeds for selection. Three seeds of everything take about
+five hours on two cores on which nothing else runs.
+"""
+import argparse, csv, itertools, json, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VARIANTS = {
+    'everything': {},
+    'starts from the middle': {'run.middle_starts': 0},
+    'an average acts': {'agent.target_acts': False, 'agent.target_mix': 1, 'agent.target_period': 2000},
+    'histogram and normalisation': {'agent.value_bins': 0, 'agent.layer_norm': False},
+    'priorities': {'agent.priority_exponent': 0},
+    'longer horizon': {'agent.discount': 0.9, 'agent.reward_scale': 1 / 15},
+    'penalty at deaths': {'agent.death_penalty': 0},
+} # what is switched off, and how
+COLUMNS = ['off', 'seed', 'step', 'seconds', 'score_100', 'x_100', 'clear_100', 'episodes', 'clear_rate', 'score_mean']
+
+
+def command(changes, seed, steps, folder):
+    "The command line of one run on one core."
+    alone = {'run.threads': 1, 'run.game_threads': 1, 'run.baselines': False, 'run.record': False, 'run.final_episodes': 1,
+             'run.eval_interval': steps, 'run.eval_episodes': 100}
+    settings = itertools.chain.from_iterable(('--set', f'{key}={json.dumps(value)}') for key, value in (alone | changes).items())
+    return [sys.executable, '-m', 'mario_dqn', 'train', '--seed', str(seed), '--steps', str(steps), '--out', str(folder), *settings]
+
+
+def finished(folder): return (folder / 'results.json').exists()
+
+
+def run(changes, seed, steps, folder):
+    "Do one run, or go on with it."
+    if finished(folder): return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    begun = (folder / 'config.yaml').exists()
+    line = [sys.executable, '-m', 'mario_dqn', 'resume', '--path', str(folder)] if begun else command(changes, seed, steps, folder)
+    with open(f'{folder}.log', 'a') as log: subprocess.run(line, stdout=log, stderr=log, check=True)
+
+
+def rows(path):
+    with open(path, newline='') as file: return list(csv.DictReader(file))
+
+
+def curve(name, seed, folder):
+    "The rows of one finished run for the table."
+    seconds = {row['step']: row['seconds'] for row in rows(folder / 'timing.csv')}
+    (last,) = rows(folder / 'evaluations.csv')
+    for row in rows(folder / 'metrics.csv'):
+        if int(row['step']) % 5000: continue
+        found = {key: row[key] for key in ('step', 'score_100', 'x_100', 'clear_100')} | dict(off=name, seed=seed, seconds=seconds[row['step']])
+        yield found | ({key: last[key] for key in ('episodes', 'clear_rate', 'score_mean')} if row['step'] == last['step'] else {})
+
+
+def write(table, runs):
+    "All finished runs, in one file."
+    with open(table, 'w', newline='') as file:
+        writer = csv.DictWriter(file, COLUMNS, restval='', lineterminator='\n')
+        writer.writeheader()
+        for name, seed, folder in runs:
+            if finished(folder): writer.writerows(curve(name, seed, folder))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--seeds', type=int, default=3)
+    parser.add_argument('--steps', type=int, default=150_000)
+    parser.add_argument('--out', type=Path, default=ROOT / 'save/ablations')
+    parser.add_argument('--variants', nargs='*', default=list(VARIANTS), choices=list(VARIANTS))
+    arguments = parser.parse_args()
+    runs = [(name, seed, arguments.out / f'{list(VARIANTS).index(name)}-seed{seed}') for seed in range(arguments.seeds) for name in arguments.variants]
+    table = ROOT / 'nbs/tutorials/ablations.csv'
+    def one(name, seed, folder):
+        run(VARIANTS[name], seed, arguments.steps, folder)
+        print(f'without {name}, seed {seed}: {folder}' if VARIANTS[name] else f'{name}, seed {seed}: {folder}', flush=True)
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(one, *each) for each in runs]:
+            done.result()
+            write(table, runs)
+    print(f'The table is {table}')
+
+
+if __name__ == '__main__': main()
