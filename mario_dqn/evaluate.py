@@ -187,7 +187,7 @@ def load_episode(path): # a file of `save_episode`
         counts = [len(array) for array in (episode.actions, episode.positions, episode.q_values) if array is not None]
         if len(set(counts)) != 1 or counts[0] == 0: raise ValueError(f'its lists have lengths {counts}, but must be of one length')
         if episode.q_values is not None and episode.q_values.ndim != 2: raise ValueError('its action values are no table')
-    except (ValueError, TypeError, KeyError, RecursionError) as e:
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError, AttributeError) as e:
         raise ConfigError(f'{path} holds no episode: {e}.') from None
     return episode
 

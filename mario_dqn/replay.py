@@ -297,6 +297,13 @@ class PriorityLanes(Lanes):
         "Store one step of a game; `frame` is the newest of the next observation, uint8 [height, width]."
         self._set(*super().add(game, action, reward, frame, terminated, truncated))
 
+    def drop(self, game):
+        "Forget the open episode of a game: nothing of it can be sampled any more. Another one has to begin before the next step is added."
+        newest = self.newest(game)
+        length = min(int(self.step[newest]) + 1, self.lane) if self.open[game] else 0
+        self._set(shift(newest, np.arange(1 - length, 1), self.lane), np.zeros(0, np.int64))
+        self.open[game] = False
+
     def _set(self, lost, complete):
         lost = lost[self.tree.values(lost) > 0]               # the others could not be sampled anyway
         self.count += len(complete) - len(lost)
