@@ -10,7 +10,7 @@ __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target
 from typing import NamedTuple
 import numpy as np
 from .config import AgentConfig, import_keras
-from .network import bell, expectation, frames_last, outputs_with, q_network, training_layers
+from .network import bell, expectation, frames_last, outputs_with, q_layers, q_network, training_layers
 keras = import_keras()
 
 # %% ../nbs/05_agent.ipynb #95701a92
@@ -125,11 +125,12 @@ class Agent:
                  config, # `AgentConfig`
                  observation_shape, # (stack, size, size)
                  action_count, # number of actions
-                 seed=0): # decides the initial weights
+                 seed=0, # decides the initial weights
+                 layers=q_layers): # the function that makes the layers, as for `q_network`
         self.config, self.action_count, self.updates = config, action_count, 0
-        self.online, self.target = (q_network(observation_shape, action_count, config, seed, name) for name in ('online', 'target'))
+        self.online, self.target = (q_network(observation_shape, action_count, config, seed, name, layers) for name in ('online', 'target'))
         self.actor = self.target if config.target_acts else self.online
-        self.learner = Learner(self.online, self.target, training_layers(observation_shape, action_count, config), config)
+        self.learner = Learner(self.online, self.target, training_layers(observation_shape, action_count, config, layers), config)
         self.learner.compile(keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm))
 
     def q_values(self, observations): # uint8 [B, stack, size, size]

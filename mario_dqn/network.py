@@ -74,9 +74,9 @@ def bell(values, # float32 [B]
 
 # %% ../nbs/04_network.ipynb #b41f99ea
 def q_layers(frames, # pixels, float [B, size, size, stack]
-           actions, # number of actions
-           config, # `AgentConfig`: sizes, and whether to normalise, to use bins and two streams
-           seed): # decides the initial weights
+             actions, # number of actions
+             config, # `AgentConfig`: sizes, and whether to normalise, to use bins and two streams
+             seed): # decides the initial weights
     "Frames to what the network says of every action, float32 [B, actions] or logits [B, actions, bins]."
     features = convolutions(frames, config.filters, config.kernels, config.strides, seed)
     if config.layer_norm: features = keras.layers.LayerNormalization(name='normalised')(features)
@@ -90,11 +90,12 @@ def q_network(observation_shape, # (stack, size, size)
               actions, # number of actions
               config, # `AgentConfig`
               seed=0, # decides the initial weights
-              name='q_network'): # of the model
+              name='q_network', # of the model
+              layers=q_layers): # a function like `q_layers`, whose first weights multiply the frames
     "The Q-network: uint8 [B, size, size, stack] to float32 [B, actions]."
     stack, *sides = observation_shape
     frames = keras.Input((*sides, stack), dtype='uint8', name='frames')
-    outputs = q_layers(keras.layers.Rescaling(1 / 255, name='unit_range')(frames), actions, config, seed)
+    outputs = layers(keras.layers.Rescaling(1 / 255, name='unit_range')(frames), actions, config, seed)
     return keras.Model(frames, expectation(outputs, config), name=name)
 
 # %% ../nbs/04_network.ipynb #cef520ca
@@ -116,6 +117,7 @@ def faster_precision(seconds=convolution_seconds): # how long a convolution take
 def training_layers(observation_shape, # (stack, size, size)
                     actions, # number of actions
                     config, # `AgentConfig`; where its `precision` is auto, the faster one
+                    layers=q_layers, # as for `q_network`
                     name='training_layers'): # of the model
     "The layers of the Q-network in the precision of an update: frames to outputs as of `q_layers`; the scale of the pixels is up to `outputs_with`."
     stack, *sides = observation_shape
@@ -124,7 +126,7 @@ def training_layers(observation_shape, # (stack, size, size)
     keras.config.set_dtype_policy('mixed_bfloat16' if precision == 'bfloat16' else 'float32')
     try:
         frames = keras.Input((*sides, stack), dtype=keras.config.dtype_policy().compute_dtype, name='frames')
-        model = keras.Model(frames, q_layers(frames, actions, config, seed=0), name=name)
+        model = keras.Model(frames, layers(frames, actions, config, seed=0), name=name)
     finally: keras.config.set_dtype_policy(kept)
     model.trainable = False  # its own weights are never used
     return model
