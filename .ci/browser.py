@@ -10,27 +10,27 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
-PLAYER = '''
-import numpy as np
+SETUP = '''
 from mario_dqn.checkpoint import load_agent
 from mario_dqn.config import shipped_agent
-from mario_dqn.evaluate import load_episode
-from mario_dqn.playback import Player, compare, play_human, saliency, watch
+from mario_dqn.playback import compare, play_human, watch
 folder = shipped_agent()
-agent, config = load_agent(folder)
-player = Player(load_episode(folder.greedy), config.env, agent)
+agent, config = load_agent(folder)'''
+# Put into the tutorial below the cell with the player: what the kernel knows, for comparison with what the page shows.
+KERNEL = '''
+player = _
 film, episode = player.recording.film, player.recording.episode
 chosen = [0, 1, 19, 20, 400, film.length - 1]
 np.savez('kernel.npz', numbers=chosen, pictures=[film.picture(i) for i in chosen], q=episode.q_values, actions=episode.actions,
-         frames=player.recording.frames, tape=list(episode.tape))
-player'''
+         frames=player.recording.frames, tape=list(episode.tape))'''
 MAPS = '''
+from mario_dqn.playback import saliency
 np.savez('maps.npz', **{m: saliency(m, agent, player.recording.observation(60), int(episode.actions[60])) for m in ('gradient', 'occlusion')}, decision=player.decision)'''
 
 WATCH = 'live = watch(agent, env_config=config.env, seed=1, sticky=0.0)\nlive'
 HUMAN = "game = play_human('1-1', agent, config.env)\ngame"
 PAIR = "pair = compare(agent, load_agent(folder, 'last')[0], config.env, seed=1, sticky=0.0, titles=('Best', 'Last'))\npair"
-SETUP = PLAYER[:PLAYER.index('player =')]
+TUTORIALS = ROOT / 'nbs' / 'tutorials'
 
 
 @contextlib.contextmanager
@@ -43,7 +43,10 @@ def jupyter(folder): # where the notebook lies
     news = home / 'settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings'
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    env = os.environ | {'PYTHONPATH': str(ROOT), 'HOME': str(home), 'JUPYTER_CONFIG_DIR': str(home), 'JUPYTER_DATA_DIR': str(home), 'IPYTHONDIR': str(home),
+    tracker = home / 'settings/@jupyterlab/notebook-extension/tracker.jupyterlab-settings'
+    tracker.parent.mkdir(parents=True)
+    tracker.write_text('{"windowingMode": "none"}')                                 # every cell is in the page, also those out of sight
+    env = os.environ | {'IN_TEST': '1', 'PYTHONPATH': str(ROOT), 'HOME': str(home), 'JUPYTER_CONFIG_DIR': str(home), 'JUPYTER_DATA_DIR': str(home), 'IPYTHONDIR': str(home),
                         'JUPYTERLAB_SETTINGS_DIR': str(home / 'settings')}
     command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root', '--ip=127.0.0.1', f'--port={port}', f'--ServerApp.root_dir={folder}',
                '--IdentityProvider.token=open', '--LabApp.expose_app_in_browser=True', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate',
@@ -66,6 +69,18 @@ def notebook(*cells): # sources of code cells
     return nb
 
 
+def tutorial(name, added={}): # its file; sources of cells to be put below those that begin in some way
+    "A tutorial without its outputs."
+    book = nbformat.read(TUTORIALS / name, 4)
+    cells = []
+    for cell in book.cells:
+        cells.append(cell)
+        if cell.cell_type == 'code': cell.outputs = []
+        cells += [nbformat.v4.new_code_cell(source.strip()) for begin, source in added.items() if cell.source.startswith(begin)]
+    book.cells = cells
+    return book
+
+
 class Lab:
     "A notebook in JupyterLab, in a page of the browser."
     def __init__(self, page, address, folder, shots):
@@ -73,8 +88,8 @@ class Lab:
         page.on('pageerror', lambda e: self.complaints.append(f'error in the page: {e}'))
         page.on('console', lambda m: self.complaints.append(f'error in the console: {m.text}') if m.type == 'error' and 'mario' in m.text.lower() else None)
 
-    def open(self, name, *cells):
-        nbformat.write(notebook(*cells), self.folder / name)
+    def open(self, name, book): # of `notebook` or `tutorial`
+        nbformat.write(book, self.folder / name)
         self.page.goto(f'{self.address}/lab/workspaces/{name.split('.')[0]}/tree/{name}?token=open')
         self.page.wait_for_selector('.jp-Notebook .jp-CodeCell', timeout=120_000)
         self.page.wait_for_function("!!window.jupyterapp && document.body.innerText.includes('| Idle')", timeout=120_000)  # the kernel is there
@@ -83,12 +98,27 @@ class Lab:
     def command(self, name, **args):
         return self.page.evaluate('([name, args]) => window.jupyterapp.commands.execute(name, args).then(() => null)', [name, args])
 
+    def cell(self, begin): # how its source begins
+        "The code cell, as a locator."
+        cells = self.page.locator('.jp-Notebook .jp-CodeCell')
+        number = [text.strip().startswith(begin) for text in cells.locator('.jp-InputArea-editor').all_inner_texts()].index(True)
+        return cells.nth(number)
+
     def run(self, cell): # its number
         self.page.locator('.jp-Notebook .jp-CodeCell').nth(cell).locator('.jp-InputPrompt').click()
         self.command('notebook:run-cell')
         self.page.wait_for_function(f"""/\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-CodeCell')[{cell}].querySelector('.jp-InputPrompt').textContent)""", timeout=180_000)
+        self.look_for_errors(f'cell {cell}')
+
+    def wait_for_all(self):
+        "Wait until every code cell has run."
+        self.page.wait_for_function("""[...document.querySelectorAll('.jp-Notebook .jp-CodeCell')].every(cell => !cell.querySelector('.jp-InputArea-editor').textContent.trim()
+            || /\\[\\d+\\]/.test(cell.querySelector('.jp-InputPrompt').textContent))""", timeout=300_000)
+        self.look_for_errors('a cell')
+
+    def look_for_errors(self, where):
         for text in self.page.locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"], .jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts():
-            self.complaints.append(f'cell {cell}: {text}')
+            self.complaints.append(f'{where}: {text}')
 
     def shot(self, name):
         if self.shots: self.page.screenshot(path=str(self.shots / f'{name}.png'))
@@ -109,8 +139,12 @@ def pixels(canvas): # a locator
 def check_player(lab):
     "Play, step, slide, jump, ask for maps."
     page = lab.page
-    lab.open('player.ipynb', PLAYER, MAPS)
-    lab.run(0)
+    book = tutorial('watch.ipynb', {'Player(': KERNEL})
+    book.cells.append(nbformat.v4.new_code_cell(MAPS.strip()))
+    lab.open('player.ipynb', book)
+    last = sum(cell.cell_type == 'code' for cell in book.cells) - 1
+    lab.command('notebook:run-all-cells')
+    lab.wait_for_all()
     root = page.locator('.mario-player').first
     root.wait_for(timeout=60_000)
     page.wait_for_function("document.querySelector('.mario-player').dataset.frame === '0'")
@@ -167,7 +201,7 @@ def check_player(lab):
     alpha = np.array(root.locator('canvas.heat').evaluate(PIXELS), np.uint8)
     side = round((len(alpha) / 4) ** 0.5)                                           # the maps are square
     alpha = alpha.reshape(side, side, 4)
-    lab.run(1)
+    lab.run(last)
     maps = np.load(lab.folder / 'maps.npz')
     lab.expect(int(maps['decision']) == 60, 'the kernel knows where the film rests')
     lab.expect((alpha[..., 3] == 2 * np.abs(maps['occlusion'].astype(int))).all(), 'the map is that of the kernel')
@@ -176,7 +210,7 @@ def check_player(lab):
     page.wait_for_timeout(1500)
     lab.shot('player-dark')
     lab.command('apputils:change-theme', theme='JupyterLab Light')
-    lab.expect(not page.locator('.jp-RenderedImage:visible').count(), 'still and film are hidden while the player is there')
+    lab.expect(not lab.cell('Player(').locator('.jp-RenderedImage:visible').count(), 'still and film are hidden while the player is there')
 
 
 def check_saved(lab):
@@ -184,22 +218,42 @@ def check_saved(lab):
     lab.command('docmanager:save')
     lab.page.wait_for_timeout(1500)
     text = (lab.folder / 'player.ipynb').read_text()
-    cells = json.loads(text)['cells']
+    cell = next(cell for cell in json.loads(text)['cells'] if ''.join(cell['source']).startswith('Player('))
     lab.expect('widget-state' not in text, 'no state of a widget is saved')
-    lab.expect(len(json.dumps(cells[0]['outputs'])) < 410_000, f'the cell takes {len(json.dumps(cells[0]["outputs"])):,} bytes, in base64')
+    lab.expect(len(json.dumps(cell['outputs'])) < 410_000, f'the cell takes {len(json.dumps(cell["outputs"])):,} bytes, in base64')
+    lab.expect(len(text) < 3_000_000, f'the notebook takes {len(text):,} bytes')
     lab.command('kernelmenu:shutdown')
     lab.page.wait_for_timeout(1000)
     lab.page.reload()
     lab.page.wait_for_selector('.jp-RenderedImage img', timeout=60_000)
-    lab.expect(lab.page.locator('.jp-RenderedImage:visible').count() == 2, 'a still and a film remain without a kernel')
-    lab.page.locator('.jp-RenderedImage').first.scroll_into_view_if_needed()
+    lab.expect(lab.cell('Player(').locator('.jp-RenderedImage:visible').count() == 2, 'a still and a film remain without a kernel')
+    lab.cell('Player(').scroll_into_view_if_needed()
     lab.shot('saved')
+
+
+def check_tutorials(lab):
+    "Every other tutorial runs from top to bottom, and shows its pictures."
+    page = lab.page
+    lab.open('train.ipynb', tutorial('train_your_own.ipynb'))
+    lab.command('notebook:run-all-cells')
+    page.wait_for_function("[...document.querySelectorAll('img.widget-image')].some(i => i.naturalWidth > 500)", timeout=120_000)
+    lab.expect(page.locator('.widget-hprogress').count() > 0, 'the curves of a training are drawn while it runs')
+    lab.shot('training')
+    lab.wait_for_all()
+    lab.expect(lab.cell('place = ').locator('.jp-RenderedImage img').count() == 2, 'curves and film of the training remain')
+    for name, pictures in (('where_it_fails', 5), ('change_something', 1)):
+        lab.open(f'{name}.ipynb', tutorial(f'{name}.ipynb'))
+        lab.command('notebook:run-all-cells')
+        lab.wait_for_all()
+        shown = page.locator('.jp-RenderedImage img').evaluate_all('all => all.filter(i => i.naturalWidth > 0).length')
+        lab.expect(shown >= pictures, f'{name} shows its {shown} pictures')
+        lab.shot(name)
 
 
 def check_live(lab):
     "Watch an agent, play with the keyboard, compare two agents."
     page = lab.page
-    lab.open('live.ipynb', SETUP, WATCH, HUMAN, PAIR)
+    lab.open('live.ipynb', notebook(SETUP, WATCH, HUMAN, PAIR))
     for cell in (0, 1): lab.run(cell)
 
     def shown(root): return int(root.get_attribute('data-pictures') or 0)
@@ -286,6 +340,7 @@ def main(shots=None): # folder for pictures of the screen
                 check_player(lab)
                 check_saved(lab)
                 check_live(lab)
+                check_tutorials(lab)
             except Exception as error:
                 lab.shot('failed')
                 lab.complaints.append(f'{type(error).__name__}: {error}')

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import checks
-from checks import ROOT, call, said
+from checks import ROOT, call
 from docs import notebooks
 
 BACKENDS = ('03', '04', '05')  # the chapters that are also tested on the second backend
@@ -12,7 +12,7 @@ SKIPPED = re.compile(r'^skipped:.*', re.M | re.I)
 
 
 def notebook(path, **env): # the notebook, and variables of the environment
-    "Test one notebook in a process of its own; returns its complaints and the cells it skipped."
+    "Test one notebook in a process of its own; returns its complaints and what it skipped."
     status, output = call(sys.executable, ROOT / '.ci/notebook.py', path, **env)
     return ([output] if status else []), SKIPPED.findall(output)
 
@@ -20,9 +20,13 @@ def plain(check): # a function that returns complaints
     return lambda: (check(), [])
 
 def script(*arguments): # a file in .ci/ and its arguments
-    return lambda: (said(sys.executable, ROOT / '.ci' / arguments[0], *arguments[1:]), [])
+    "Run a script; returns its complaints and what it skipped."
+    def test():
+        status, output = call(sys.executable, ROOT / '.ci' / arguments[0], *arguments[1:])
+        return ([output or f'{arguments[0]} failed with status {status}'] if status else []), SKIPPED.findall(output)
+    return test
 
-def timed(test): # a function that returns complaints and skipped cells
+def timed(test): # a function that returns complaints and what was skipped
     start = time.perf_counter()
     try: complaints, skipped = test()
     except Exception as error: complaints, skipped = [f'{type(error).__name__}: {error}'], []
@@ -41,6 +45,7 @@ def main():
             ('site', script('docs.py'))]
     # What measures time, or looks for traces of the rest, has the machine to itself.
     last = [('start within a second', plain(checks.startup)),
+            ('the player and the tutorials in a browser', script('browser.py')),
             ('tests leave no traces', lambda: ([] if state() == before else [state()[1]], []))]
     passed = failed = left_out = 0
 
@@ -48,14 +53,14 @@ def main():
         nonlocal passed, failed, left_out
         complaints, skipped, seconds = result
         passed, failed, left_out = passed + (not complaints), failed + bool(complaints), left_out + len(skipped)
-        why = ''.join(f', {skipped.count(line)} cell {line}' for line in dict.fromkeys(skipped))
+        why = ''.join(f', {skipped.count(line)} part {line}' for line in dict.fromkeys(skipped))
         print(f'{"FAILED" if complaints else "ok    "}  {name} ({seconds:.0f} s{why})', flush=True)
         for complaint in complaints: print('        ' + complaint.strip().replace('\n', '\n        '), flush=True)
 
     with ThreadPoolExecutor(2) as pool:
         for (name, _), result in zip(tests + side, pool.map(timed, [test for _, test in tests + side])): report(name, result)
     for name, test in last: report(name, timed(test))
-    print(f'{left_out} cells skipped, as said above')
+    print(f'{left_out} parts skipped, as said above')
     print(f'{passed} passed, {failed} failed')
     return failed > 0
 

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SIZES', 'small_film', 'LiveTraining']
 
-# %% ../nbs/11_live.ipynb #e9cbe824
-import tempfile, time
+# %% ../nbs/11_live.ipynb #fb4a7090
+import contextlib, tempfile, time
 from pathlib import Path
 import ipywidgets
 from IPython.display import Image, display
@@ -52,7 +52,7 @@ class LiveTraining(Callback):
         self.curves.value, self.due = png(results_plot(self.folder)), time.monotonic() + self.seconds
 
     def evaluation(self, runner, row, episodes):
-        self.film.value = small_film(episodes[0])
+        with contextlib.suppress(ValueError): self.film.value = small_film(episodes[0])  # one that is too long for a film: the old one stays
         self.draw()
 
     def end(self, runner, outcome):
