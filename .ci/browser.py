@@ -1,7 +1,7 @@
 """Opens the player in JupyterLab in a real browser, and plays with it. Says skipped where Chromium or Playwright is missing.
 
 Argument: a folder for pictures of the screen, if wanted."""
-import contextlib, json, os, shutil, socket, subprocess, sys, tempfile, time, urllib.request
+import contextlib, json, os, re, shutil, socket, subprocess, sys, tempfile, time, urllib.request
 from pathlib import Path
 
 import nbformat
@@ -30,7 +30,7 @@ np.savez('maps.npz', **{m: saliency(m, agent, player.recording.observation(60), 
 WATCH = 'live = watch(agent, env_config=config.env, seed=1, sticky=0.0)\nlive'
 HUMAN = "game = play_human('1-1', agent, config.env)\ngame"
 PAIR = "pair = compare(agent, load_agent(folder, 'last')[0], config.env, seed=1, sticky=0.0, titles=('Best', 'Last'))\npair"
-TUTORIALS = ROOT / 'nbs' / 'tutorials'
+TUTORIALS, SITE = ROOT / 'nbs' / 'tutorials', ROOT / '_docs'
 
 
 @contextlib.contextmanager
@@ -323,6 +323,25 @@ def check_live(lab):
     lab.shot('compare-dark')
 
 
+def check_site(lab, browser):
+    "Every page of the site, if it was built: its pictures are there, and on a telephone nothing is wider than the screen, light and dark."
+    pages = sorted(SITE.rglob('*.html')) if SITE.is_dir() else []
+    print(f'{len(pages)} pages of the site' if pages else 'skipped: the site is not built')
+    for scheme, width, height in (('light', 1280, 800), ('dark', 390, 844)):
+        with browser.new_context(viewport=dict(width=width, height=height), color_scheme=scheme) as context:
+            lab.page = context.new_page()
+            lab.page.on('pageerror', lambda e: lab.complaints.append(f'error in {lab.page.url}: {e}'))
+            for path in pages:
+                lab.page.goto(path.as_uri())
+                wide, ground, broken = lab.page.evaluate('''() => [document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor,
+                    [...document.querySelectorAll('img')].filter(i => i.complete && !i.naturalWidth).map(i => i.src)]''')
+                name = path.relative_to(SITE).as_posix()
+                if wide > width: lab.complaints.append(f'{name} is {wide} pixels wide on a screen of {width}')
+                if broken: lab.complaints.append(f'{name} lacks {broken}')
+                if (sum(map(int, re.findall(r'\d+', ground)[:3])) > 380) != (scheme == 'light'): lab.complaints.append(f'{name} is {ground} in a {scheme} theme')
+                if name == 'index.html': lab.shot(f'front-{scheme}')
+
+
 def main(shots=None): # folder for pictures of the screen
     browser = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
     try: from playwright.sync_api import sync_playwright
@@ -341,6 +360,7 @@ def main(shots=None): # folder for pictures of the screen
                 check_saved(lab)
                 check_live(lab)
                 check_tutorials(lab)
+                check_site(lab, chromium)
             except Exception as error:
                 lab.shot('failed')
                 lab.complaints.append(f'{type(error).__name__}: {error}')

@@ -110,7 +110,7 @@ class UpdateResult(NamedTuple):
     "What an update tells."
     td_error: np.ndarray # target minus expectation of each transition, float32 [B]
     q_mean: float # mean Q-value of the actions in the batch
-    loss: float # mean weighted Huber loss
+    loss: float # mean weighted loss of the batch
 
 # %% ../nbs/05_agent.ipynb #60fa3e87
 def step_size(config): # `AgentConfig`
@@ -185,9 +185,10 @@ def agent_arrays(agent): # `Agent`
 
 def restore_agent(agent, # `Agent`
                   arrays): # as `agent_arrays` gives them
-    "Take over what an agent had learned; raises `ValueError` if it does not fit."
-    for name, variable in learning_variables(agent).items():
-        array = arrays[name]
-        if array.shape != tuple(variable.shape) or str(array.dtype) != variable.dtype:
-            raise ValueError(f'{name} is {array.dtype} {array.shape}, but must be {variable.dtype} {tuple(variable.shape)}.')
-        variable.assign(array)
+    "Take over what an agent had learned; raises `ValueError`, before anything is changed, if it does not fit."
+    variables = learning_variables(agent)
+    wanted = {name: f'{variable.dtype} {tuple(variable.shape)}' for name, variable in variables.items()}
+    given = {name: f'{array.dtype} {array.shape}' for name, array in arrays.items()}
+    for name in sorted(wanted.keys() | given.keys()):
+        if wanted.get(name) != given.get(name): raise ValueError(f'{name} is {given.get(name, "missing")}, but must be {wanted.get(name, "left out")}.')
+    for name, variable in variables.items(): variable.assign(arrays[name])

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['HEADER', 'LARGEST_JSON', 'LARGEST_WEIGHTS', 'FORMAT', 'LARGEST_ARRAYS', 'pack_arrays', 'unpack_array', 'brief',
            'check_members', 'unpack_arrays', 'read_bounded', 'sha256', 'single', 'read_json', 'read_manifest', 'sync',
-           'accepted', 'save_weights', 'load_weights', 'build_agent', 'largest_file', 'load_agent', 'write_synced',
-           'sorted_text', 'refuse_links', 'Checkpoint', 'Checkpoints', 'check_file', 'read_checkpoint',
+           'accepted', 'save_weights', 'remove_weights', 'load_weights', 'build_agent', 'largest_file', 'load_agent',
+           'write_synced', 'sorted_text', 'refuse_links', 'Checkpoint', 'Checkpoints', 'check_file', 'read_checkpoint',
            'newest_checkpoint']
 
 # %% ../nbs/07_checkpoint.ipynb #b58a8977
@@ -123,6 +123,17 @@ def save_weights(folder, # a `RunFolder`
         note(entry)
     except OSError as e: raise ConfigError(f'{path} cannot be written: {e.strerror or brief(e)}.') from None
 
+def remove_weights(folder, # a `RunFolder`
+                   path): # the file in it
+    "Remove weights and then what the manifest says of them; raises `ConfigError`."
+    try: path.unlink(missing_ok=True)
+    except OSError as e: raise ConfigError(f'{path} cannot be removed: {e.strerror or brief(e)}.') from None
+    entries = read_manifest(folder)
+    if path.name not in entries: return
+    del entries[path.name]
+    try: write_atomic(folder.manifest, json.dumps(entries, indent=1, sort_keys=True) + '\n')
+    except OSError as e: raise ConfigError(f'{folder.manifest} cannot be written: {e.strerror or brief(e)}.') from None
+
 # %% ../nbs/07_checkpoint.ipynb #9ab6ef91
 LARGEST_WEIGHTS = 500_000_000  # bytes; a larger file is no agent of this project
 
@@ -131,8 +142,9 @@ def load_weights(folder, # a `RunFolder`
                  largest=LARGEST_WEIGHTS): # the largest size, in bytes
     "The arrays of a weights file by name; raises `ConfigError` if it is missing, damaged, too large or holds anything but numbers."
     try:
-        data = read_bounded(path, largest)
-        if sha256(data) not in accepted(read_manifest(folder).get(path.name)): raise ConfigError(f'{path} is damaged: its SHA-256 is not the one in {folder.manifest.name}.')
+        data, entries = read_bounded(path, largest), read_manifest(folder)
+        if path.name not in entries: raise ConfigError(f'{folder.manifest} does not name {path.name}; without its SHA-256 it cannot be trusted.')
+        if sha256(data) not in accepted(entries[path.name]): raise ConfigError(f'{path} is damaged: its SHA-256 is not the one in {folder.manifest.name}.')
         arrays = unpack_arrays(data)
         if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays.values()): raise ValueError('not all of it is finite float32 numbers')
         return {name.replace('.', '/'): array for name, array in arrays.items()}
@@ -192,8 +204,8 @@ class Checkpoint(NamedTuple):
     arrays: dict # by name
     segments: dict # {name: dict(version, size, sha256)}
 
-    def segment(self, name):
-        "The arrays of a segment; raises `ValueError` if it holds no arrays."
+    def segment(self, name): # of the segment
+        "The arrays of a segment by name; raises `ValueError` if it holds no arrays, or `OSError`."
         return unpack_arrays(read_bounded(self.path.parent / 'frames' / f'{self.segments[name]["sha256"]}.npz', LARGEST_ARRAYS))
 
 class Checkpoints:
@@ -203,7 +215,9 @@ class Checkpoints:
         self.path, self.newest = Path(path), newest and newest.path
         self.kept = {self.newest: newest.segments} if newest else {}    # {folder: segments}, at most two
 
-    def segment(self, name, version, arrays):
+    def segment(self, name, # of the segment
+                version, # number of the last write into it
+                arrays): # a function that returns its arrays by name
         "The entry of a segment for the manifest; it is written unless the newest checkpoint has this version of it."
         known = self.kept.get(self.newest, {}).get(name)
         if known and known['version'] == version: return known
@@ -228,7 +242,12 @@ class Checkpoints:
         self.newest = target
         with contextlib.suppress(OSError): self.clean()                 # what is left over is removed by the next one
 
-    def write(self, target, step, state, arrays, segments):
+    def write(self,
+              target, # folder of the checkpoint
+              step, # agent steps of the run
+              state, # plain data for JSON
+              arrays, # by name
+              segments): # as for `save`
         "Write the files of a checkpoint; returns the entries of its segments; raises `OSError`."
         refuse_links(self.path)
         (self.path / 'frames').mkdir(parents=True, exist_ok=True)
@@ -269,18 +288,23 @@ def check_file(path, # the file; or the folder of one that is named by its SHA-2
         if hashlib.file_digest(file, 'sha256').hexdigest() != entry['sha256']: raise ConfigError(f'{path.name} has another SHA-256 than the manifest says')
 
 def read_checkpoint(path): # its folder
-    "A `Checkpoint`; raises `ConfigError` if anything about it is damaged."
+    "A `Checkpoint`; raises `ConfigError` if anything about it is damaged, or if another version wrote it."
+    wrong = 'is damaged'
     try:
         manifest = read_json(path / 'manifest.json')
-        if manifest['format'] != FORMAT: raise ConfigError(f'it has the format {shown(manifest["format"])}, and this version reads {FORMAT}')
-        if manifest.pop('sha256') != sha256(sorted_text(manifest)): raise ConfigError('its manifest.json has another SHA-256 than it says')
+        own = manifest.pop('sha256', None)
+        if own not in (None, sha256(sorted_text(manifest))): raise ConfigError('its manifest.json has another SHA-256 than it says')
+        if manifest['format'] != FORMAT:
+            wrong = 'was written by another version'
+            raise ConfigError(f'it has the format {shown(manifest["format"])}, and this version reads {FORMAT}')
+        if own is None: raise ConfigError('its manifest.json has no SHA-256 of its own')  # which the first format did not have
         if type(manifest['step']) is not int or f'step_{manifest["step"]:010d}' != path.name: raise ConfigError(f'its manifest is of step {shown(manifest["step"])}')
         for name in ('state.json', 'arrays.npz'): check_file(path / name, manifest['files'][name])
         for entry in manifest['segments'].values():
             if type(entry['version']) is not int: raise ConfigError('its manifest has a segment without a version')
             check_file(path.parent / 'frames', entry, '.npz')
         return Checkpoint(path, manifest['step'], read_json(path / 'state.json'), unpack_arrays(read_bounded(path / 'arrays.npz', LARGEST_ARRAYS)), manifest['segments'])
-    except ConfigError as e: raise ConfigError(f'{path} is damaged: {e}.') from None
+    except ConfigError as e: raise ConfigError(f'{path} {wrong}: {e}.') from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as e:
         raise ConfigError(f'{path} is damaged: {brief(e)} ({type(e).__name__}).') from None
 

@@ -161,12 +161,16 @@ def typed(value, # what was read or given
 LARGEST_NETWORK = 50_000_000  # weights
 
 def network_size(env, # `EnvConfig`
-                 agent): # `AgentConfig`
-    "About how many weights the network has, rather too many than too few."
-    side, channels, weights = env.size, env.stack, 0
+                 agent, # `AgentConfig`
+                 actions=12): # number of actions; 12 are the most that a set has
+    "How many weights the network has."
+    side, channels, weights, streams = env.size, env.stack, 0, 1 + agent.dueling
     for filters, kernel, stride in zip(agent.filters, agent.kernels, agent.strides):
-        side, channels, weights = (side - kernel) // stride + 1, filters, weights + kernel**2 * channels * filters + filters
-    return weights + (1 + agent.dueling) * agent.hidden * (side**2 * channels + 3) + 13 * agent.hidden * max(agent.value_bins, 1)  # at most 12 actions and the value
+        side, channels, weights = (side - kernel) // stride + 1, filters, weights + (kernel**2 * channels + 1) * filters
+    features = side**2 * channels
+    outputs = (actions + agent.dueling) * max(agent.value_bins, 1)
+    normalised = 2 * (features + streams * agent.hidden) if agent.layer_norm else 0
+    return weights + streams * (features + 1) * agent.hidden + (agent.hidden + 1) * outputs + normalised
 
 # %% ../nbs/00_config.ipynb #78144685
 def check(config: 'Config'):
@@ -198,7 +202,7 @@ def check(config: 'Config'):
     least = run.games * (agent.n_step + config.env.stack + 1) * 2
     if agent.replay_capacity < least:
         raise ConfigError(f'agent.replay_capacity is {agent.replay_capacity}, but must be at least {least} for {run.games} games.')
-    most = agent.replay_capacity - least  # some slots hold frames of which no transition starts
+    most = max(1, agent.replay_capacity // 2 - least)  # at worst every episode has one step and takes two slots; a few at the ends of a lane cannot be sampled
     if agent.learning_starts > most:
         raise ConfigError(f'agent.learning_starts is {agent.learning_starts}, but must be at most {most} with this agent.replay_capacity.')
 
@@ -355,7 +359,7 @@ class FolderLock:
         "Raises `ConfigError` if the folder is locked, or cannot be opened."
         try:
             if not self.depth: self.handle = lock_handle(self.path)
-        except BlockingIOError: raise ConfigError(f'{self.path} is in use by another process; two cannot write one run.') from None
+        except BlockingIOError: raise ConfigError(f'{self.path} is in use already; two cannot write one run.') from None
         except OSError as e: raise ConfigError(f'{self.path} cannot be locked: {e.strerror}.') from None
         self.depth += 1
 

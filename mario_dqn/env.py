@@ -39,7 +39,7 @@ class MarioEnv(SuperMarioBrosEnv):
         super().__init__(target=tuple(map(int, level.split('-'))), render_mode=render_mode)
 
     def picture(self):
-        "A copy of the screen; seven times faster than `screen.copy()`, whose rows lie backwards in memory."
+        "A copy of the screen; much faster than `screen.copy()`, whose rows lie backwards in memory."
         return self.observation('rgb_array_contiguous')
 
     def step(self, action): # the byte of the pressed buttons, 0 to 255

@@ -102,7 +102,7 @@ def q_network(observation_shape, # (stack, size, size)
 def convolution_seconds(dtype, # 'float32' or 'bfloat16'
                         repeats=20): # of which the fastest counts
     "How long the second convolution of the default network takes for 64 observations, in seconds."
-    frames, kernel = keras.ops.ones((64, 20, 20, 32), dtype), keras.ops.ones((4, 4, 32, 64), dtype)
+    frames, kernel = keras.ops.ones((64, 16, 16, 32), dtype), keras.ops.ones((4, 4, 32, 64), dtype)
     def once():
         start = time.perf_counter()
         float(keras.ops.cast(keras.ops.conv(frames, kernel, strides=2)[0, 0, 0, 0], 'float32'))  # the answer is there
@@ -136,4 +136,4 @@ def outputs_with(model, # of `training_layers`
                  pixels): # numbers from 0 to 255, float [B, size, size, stack]
     "What the training layers say with a network's weights, float32 [B, actions] or logits [B, actions, bins]."
     kernel, *others = [weight.value for weight in network.weights]
-    return model.stateless_call([], [kernel * (1 / 255), *others], pixels)[0]  # 8,192 weights are scaled sooner than 1.8 million pixels
+    return model.stateless_call([], [kernel * (1 / 255), *others], pixels)[0]  # 8,192 weights are scaled sooner than 1.2 million pixels

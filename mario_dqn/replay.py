@@ -120,18 +120,21 @@ class FrameRings:
             packed = compress and name == 'frames'            # np.full writes, so the memory is really there
             setattr(self, name, CompressedFrames(shape) if packed else np.full(shape, 0, dtype))
 
-    def check(self, game, frame):
+    def check(self, game, # lane, from 0
+              frame): # what is to be stored
         "Raises `ValueError` unless this is a lane and a frame of the right shape and dtype."
         if not 0 <= game < len(self.head):
             raise ValueError(f'There is no game {game}; the games are 0 to {len(self.head) - 1}.')
         if frame.shape != self.frames.shape[1:] or frame.dtype != np.uint8:
             raise ValueError(f'The frame of game {game} is {frame.dtype} {frame.shape}, but must be uint8 {self.frames.shape[1:]}.')
 
-    def newest(self, game):
+    def newest(self, game): # lane, from 0
         "The slot that a game's lane was last written to."
         return game * self.lane + (int(self.head[game]) - 1) % self.lane
 
-    def write(self, game, frame, step):
+    def write(self, game, # lane, from 0
+              frame, # uint8 [height, width]
+              step): # its step in its episode, from 0
         "Store the frame of a step in the next slot of a lane; returns the slots lost, int64 [up to stack]."
         self.head[game] += 1
         slot, reach = self.newest(game), np.arange(self.stack)
@@ -289,15 +292,22 @@ class PriorityLanes(Lanes):
 
     def __len__(self): return int(self.count[0])
 
-    def begin(self, game, frame):
-        "An episode of a game begins with this frame, uint8 [height, width]; one still open is cut, as if truncated."
+    def begin(self, game, # lane, from 0
+              frame): # first frame of an episode, uint8 [height, width]
+        "An episode of a game begins; one still open is cut, as if truncated."
         self._set(*super().begin(game, frame))
 
-    def add(self, game, action, reward, frame, terminated, truncated):
-        "Store one step of a game; `frame` is the newest of the next observation, uint8 [height, width]."
+    def add(self,
+            game, # lane, from 0
+            action, # the action taken
+            reward, # the learning reward for it
+            frame, # newest frame of the next observation, uint8 [height, width]
+            terminated, # whether the game was over
+            truncated): # whether the episode was cut off
+        "Store one step of a game."
         self._set(*super().add(game, action, reward, frame, terminated, truncated))
 
-    def drop(self, game):
+    def drop(self, game): # lane, from 0
         "Forget the open episode of a game: nothing of it can be sampled any more. Another one has to begin before the next step is added."
         newest = self.newest(game)
         length = min(int(self.step[newest]) + 1, self.lane) if self.open[game] else 0
@@ -379,17 +389,27 @@ def segments(replay, # `Replay`
     return {(game, number): int(version) for game, writes in enumerate(replay.head)
             for number, version in enumerate(segment_versions(int(writes), replay.lane, size)) if version}
 
-def segment_slots(replay, game, number, size=SEGMENT):
+def segment_slots(replay, # `Replay`
+                  game, # lane, from 0
+                  number, # of the segment in the lane, from 0
+                  size=SEGMENT): # slots in a segment
     "The slots of a segment, as a slice."
     start = game * replay.lane + number * size
     return slice(start, min(start + size, (game + 1) * replay.lane))
 
-def segment_arrays(replay, game, number, size=SEGMENT):
+def segment_arrays(replay, # `Replay`
+                   game, # lane, from 0
+                   number, # of the segment in the lane, from 0
+                   size=SEGMENT): # slots in a segment
     "The frames of a segment as plain arrays, not copied if they are not compressed."
     slots = segment_slots(replay, game, number, size)
     return replay.frames.arrays(slots) if isinstance(replay.frames, CompressedFrames) else dict(frames=replay.frames[slots])
 
-def restore_segment(replay, game, number, arrays, size=SEGMENT):
+def restore_segment(replay, # `Replay`
+                    game, # lane, from 0
+                    number, # of the segment in the lane, from 0
+                    arrays, # as `segment_arrays` gives them
+                    size=SEGMENT): # slots in a segment
     "Take over what `segment_arrays` gave; raises `ValueError` if it does not fit."
     slots = segment_slots(replay, game, number, size)
     if isinstance(replay.frames, CompressedFrames): replay.frames.fill(slots, arrays)

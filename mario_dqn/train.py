@@ -7,9 +7,9 @@ __all__ = ['KNOBS', 'learning_reward', 'peak_memory', 'weight_count', 'replay_si
            'memory_text', 'kernel_numbers', 'available_memory', 'disk_space', 'free_disk', 'shortage', 'check_room',
            'value_limit', 'check_update', 'check_finite', 'Practice', 'practice_state', 'practice_arrays',
            'practice_segments', 'part', 'restore_practice', 'Callback', 'mean', 'metrics_row', 'episode_row', 'select',
-           'stop_signals', 'Runner', 'number_text', 'CsvLog', 'FaultLog', 'TensorBoardLog', 'SaveWeights', 'Recordings',
-           'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes', 'train', 'stage',
-           'sweep', 'go_on']
+           'stop_signals', 'fitting', 'Runner', 'number_text', 'CsvLog', 'FaultLog', 'TensorBoardLog', 'SaveWeights',
+           'Recordings', 'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes', 'train',
+           'stage', 'sweep', 'go_on']
 
 # %% ../nbs/08_train.ipynb #d3577be1
 import collections, contextlib, functools, importlib.metadata, json, math, os, platform, re, shutil, signal, sys, tempfile, time
@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 from .agent import UpdateResult, agent_arrays, epsilon_at, epsilon_ladder, keras, restore_agent
-from .checkpoint import Checkpoints, build_agent, newest_checkpoint, refuse_links, save_weights
-from .config import Config, ConfigError, RunFolder, TrainingError, load_config, read_text, to_yaml, with_values, write_atomic
+from .checkpoint import Checkpoints, build_agent, newest_checkpoint, refuse_links, remove_weights, save_weights
+from .config import Config, ConfigError, RunFolder, TrainingError, load_config, network_size, read_text, to_yaml, with_values, write_atomic
 from .env import SELECTION, action_bytes
 from .evaluate import Condition, evaluate, frames_of, write_video
 from .network import faster_precision
@@ -43,12 +43,8 @@ def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == 'darwin' else 1024)
 
 def weight_count(config): # a `Config`
-    "The weights of a network, but for the few of layer normalisation."
-    agent, side, channels, count = config.agent, config.env.size, config.env.stack, 0
-    for filters, kernel, stride in zip(agent.filters, agent.kernels, agent.strides):
-        count, side, channels = count + filters * (channels * kernel ** 2 + 1), (side - kernel) // stride + 1, filters
-    outputs = (len(action_bytes(config.env.actions)) + agent.dueling) * max(1, agent.value_bins)
-    return count + (1 + agent.dueling) * (side * side * channels + 1) * agent.hidden + (agent.hidden + 1) * outputs
+    "The weights of its network."
+    return network_size(config.env, config.agent, len(action_bytes(config.env.actions)))
 
 def replay_size(config, # a `Config`
                 capacity=None): # another number of transitions
@@ -207,7 +203,7 @@ class Practice:
         "Put one step of all games into the replay memory."
         agent = self.config.agent
         rewards = learning_reward(result.reward, result.terminated & ~result.flag, result.flag, agent.reward_scale, agent.death_penalty, agent.flag_bonus)
-        broken = {fault.game for fault in result.faults}
+        broken = {fault.game for fault in result.faults if not (result.terminated | result.truncated)[fault.game]}  # the others broke after the end of an episode
         for game in broken:
             self.replay.drop(game)
             self.replay.begin(game, result.observation[game][-1])
@@ -293,13 +289,15 @@ def episode_row(step, # agent steps of the run when it ended
     return dict(step=step, game=record.game, episode=record.episode, start=record.start, score=record.score, x=record.x,
                 cleared=int(record.cleared), terminated=int(record.terminated), length=record.length, epsilon=float(epsilon))
 
-# %% ../nbs/08_train.ipynb #c6bc4fb6
+# %% ../nbs/08_train.ipynb #e0a7acec
 def select(agent, # `Agent`
-           config): # `Config`
+           config, # `Config`
+           **options): # of `play_episodes`
     "Play the episodes that choose the best weights; returns the numbers for evaluations.csv and the episodes."
     run = config.run
     condition = Condition('selection', 'selection during training', run.eval_episodes, run.seed, sticky=run.eval_sticky)
-    numbers, episodes = evaluate(agent.q_values, config.env, condition, games=run.games, threads=run.game_threads, purpose=SELECTION)
+    numbers, episodes = evaluate(agent.q_values, config.env, condition, games=run.games, threads=run.game_threads, purpose=SELECTION,
+                                timeout=run.game_timeout, **options)
     return {name: numbers[name] for name in ('episodes', 'sticky', 'score_mean', 'score_iqm', 'x_mean', 'clear_rate')}, episodes
 
 # %% ../nbs/08_train.ipynb #4c126613
@@ -313,6 +311,15 @@ def stop_signals(handler): # a function of the signal's number and the frame
     finally:
         for number, old in before.items(): signal.signal(number, old)
 
+# %% ../nbs/08_train.ipynb #5cc1b50e
+@contextlib.contextmanager
+def fitting(path): # of a checkpoint
+    "Errors that come from what a checkpoint holds become a `ConfigError`."
+    try: yield
+    except ConfigError: raise
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as e:
+        raise ConfigError(f'{path} does not fit the configuration of the run: {" ".join(str(e).split())[:500]} ({type(e).__name__}).') from None
+
 # %% ../nbs/08_train.ipynb #c46ebd12
 class Runner:
     "Trains an agent as a configuration says, and tells callbacks what happens."
@@ -324,22 +331,32 @@ class Runner:
                  about=None): # plain data that is kept in the checkpoints
         self.config, self.callbacks, self.practice = config, list(callbacks), Practice(config, weights)
         self.episodes, self.recent, self.best_score, self.best_weights = 0, collections.deque(maxlen=100), -np.inf, None
-        self.checkpoints, self.about, self.resumed = checkpoints, about, None
+        self.checkpoints, self.about, self.resumed, self.resumed_from = checkpoints, about, None, None
         self.due, self.whole, self.evaluating, self.signal, self.faults = False, False, False, None, 0
 
     agent = property(lambda self: self.practice.agent)
     step = property(lambda self: self.practice.step)
 
-    def tell(self, event, *details):
+    def tell(self, event, # name of a method of `Callback`
+             *details): # its arguments after the runner
+        "Call a method of all callbacks."
         for callback in self.callbacks: getattr(callback, event)(self, *details)
 
+    def failed(self):
+        "Tell all callbacks that training has failed; an error of theirs does not hide the one that came first."
+        for callback in self.callbacks:
+            with contextlib.suppress(Exception): callback.end(self, 'failed')
+
     def run(self):
-        "Train for the configured number of agent steps; returns 'finished', or 'interrupted' after Ctrl-C or SIGTERM, see `signal`; raises `TrainingError`."
+        "Train for the configured number of agent steps; returns 'finished', or 'interrupted' after Ctrl-C or SIGTERM, see `signal`; raises `TrainingError`, or `ConfigError` or `OSError` if a file cannot be written or does not fit."
         with stop_signals(self.stop):
             try: outcome = self.outcome()
             except TrainingError as error:
-                self.tell('end', 'failed')
+                self.failed()
                 raise TrainingError(f'Training stopped after step {self.step:,}: {error}{self.left()}') from None
+            except Exception:                                                       # such as a full disk
+                self.failed()
+                raise
             finally: self.practice.games.close()
             self.tell('end', outcome)
         return outcome
@@ -361,7 +378,8 @@ class Runner:
 
     def check(self): check_finite(agent_arrays(self.agent))
 
-    def stop(self, number, frame):
+    def stop(self, number, # of the signal
+             frame): # what was running
         "A signal came: stop after this step; an evaluation stops at once, and so does everything at the second signal."
         again, self.signal = self.signal, number
         if again or self.evaluating: raise KeyboardInterrupt
@@ -369,7 +387,8 @@ class Runner:
     def begin(self):
         if self.resumed is None: self.practice.begin()
         else:
-            for callback in self.callbacks: callback.resume(self, self.resumed.get(type(callback).__name__))
+            with fitting(self.resumed_from):
+                for callback in self.callbacks: callback.resume(self, self.resumed.get(type(callback).__name__))
         self.whole = True
         if self.resumed is None: self.save()
 
@@ -394,16 +413,21 @@ class Runner:
         self.due = self.passed(self.config.run.eval_interval) or self.step >= self.config.run.steps
         self.whole = True
 
-    def finished(self, record, epsilon):
+    def finished(self, record, # `EpisodeRecord`
+                 epsilon): # of its game
+        "An episode has ended."
         self.episodes += 1
         if record.start == 'level': self.recent.append(record)
         self.tell('episode', episode_row(self.step, record, epsilon))
 
     def broke(self, fault): # `GameFault`
         self.faults += 1
-        self.tell('fault', dict(step=self.step) | fault._asdict())
+        self.tell('fault', dict(step=self.step, during='training') | fault._asdict())
         if self.faults > 100 and self.faults > self.step / 1000:
             raise TrainingError(f'{self.faults} games broke, the last one because of: {fault.what}. The emulator does not work well enough here.')
+
+    def repeated(self, fault): # `GameFault` of an evaluation, whose episode is played again from its start
+        self.tell('fault', dict(step=self.step, during='evaluation') | fault._asdict())
 
     def interval(self):
         self.tell('interval', metrics_row(self.practice, self.episodes, self.recent))
@@ -413,7 +437,7 @@ class Runner:
         if self.signal: raise KeyboardInterrupt
         self.check()
         self.evaluating = True
-        try: numbers, episodes = select(self.agent, self.config)
+        try: numbers, episodes = select(self.agent, self.config, fault=self.repeated)
         finally: self.evaluating = False
         self.whole = False
         best = numbers['score_mean'] > self.best_score
@@ -431,16 +455,14 @@ class Runner:
         self.checkpoints.save(self.step, state, practice_arrays(self.practice) | best, practice_segments(self.practice))
 
     def resume(self, checkpoint): # `Checkpoint`
-        "Take over the state of a run, to be called before `run`; returns sentences about what is not as it was; raises `ConfigError`."
-        try:
+        "Take over the state of a run, to be called before `run`; returns sentences about what is not as it was; raises `ConfigError`, or `OSError` if a segment cannot be read."
+        with fitting(checkpoint.path):
             state = checkpoint.state
             begun, lost = restore_practice(self.practice, state['practice'], checkpoint)
             self.episodes, self.due, self.faults = state['episodes'], state['due'], state.get('faults', 0)
             self.recent.extend(EpisodeRecord(*values) for values in state['recent'])
             if state['best_score'] is not None: self.best_score, self.best_weights = state['best_score'], part(checkpoint.arrays, 'best')
-            self.about, self.resumed = state['about'], state['callbacks']
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, OSError) as e:
-            raise ConfigError(f'{checkpoint.path} does not fit the configuration of the run: {" ".join(str(e).split())} ({type(e).__name__}).') from None
+            self.about, self.resumed, self.resumed_from = state['about'], state['callbacks'], checkpoint.path
         return ([f'Game {game} could not be rebuilt and begins a new episode.' for game in begun]
                 + ([f'{lost} snapshots could not be rebuilt and are dropped.'] if lost else [])
                 + ([f'Games broke and began anew {self.faults} times before this checkpoint, see faults.jsonl.'] if self.faults else []))
@@ -505,7 +527,9 @@ class FaultLog(Callback):
 
     def fault(self, runner, row):
         with self.folder.faults.open('a', encoding='utf-8') as file: file.write(json.dumps(row) + '\n')
-        self.say(f'Game {row["game"]} broke in episode {row["episode"]} ({row["what"]}) and begins anew; the run goes on, but cannot be repeated bit for bit.')
+        after = ('and begins anew; the run goes on, but cannot be repeated bit for bit.' if row['during'] == 'training' else
+                 'during an evaluation; the episode is played again from its start.')
+        self.say(f'Game {row["game"]} broke in episode {row["episode"]} ({row["what"]}) {after}')
 
     def start(self, runner): self.folder.faults.unlink(missing_ok=True) if runner.resumed is None else None
 
@@ -553,6 +577,11 @@ class SaveWeights(Callback):
         if row['best']: save_weights(self.folder, self.folder.best, weights)
         save_weights(self.folder, self.folder.last, weights)
 
+    def resume(self, runner, state):
+        "Put the best weights back: those on disk may come from after the checkpoint."
+        if runner.best_weights is None: remove_weights(self.folder, self.folder.best)
+        else: save_weights(self.folder, self.folder.best, runner.best_weights)
+
     def end(self, runner, outcome):
         if outcome == 'failed': return
         weights = runner.agent.weights()
@@ -571,7 +600,8 @@ class Recordings(Callback):
 
     def resume(self, runner, state):
         for path in self.folder.recordings.glob('step_*.mp4'):
-            if path.stem > f'step_{runner.step:07d}': path.unlink()
+            number = re.fullmatch('step_([0-9]+)', path.stem)
+            if number and int(number[1]) > runner.step: path.unlink()
 
 # %% ../nbs/08_train.ipynb #5971a37e
 class ProgressBar(Callback):
@@ -658,11 +688,16 @@ def train(config, # `Config`
         predicted, machine = predicted_memory(config), machine_facts() | dict(threads=config.run.threads, game_threads=config.run.game_threads)
         runner = Runner(config, [*watchers, *callbacks], weights, Checkpoints(folder.checkpoints, checkpoint), dict(command=command, machine=machine))
         if checkpoint is not None:
-            different = [*runner.resume(checkpoint), *changes(runner.about['machine'], machine)]
+            try:
+                with fitting(checkpoint.path): different, command = [*runner.resume(checkpoint), *changes(runner.about['machine'], machine)], runner.about['command']
+            except BaseException:
+                runner.failed()
+                runner.practice.games.close()
+                raise
             for sentence in different: say(sentence)
             if different: say('So the run goes on, but not bit for bit as it would have without the interruption.')
         outcome = runner.run()
-        facts = machine | dict(command=runner.about['command'], outcome=outcome, steps=runner.step, updates=runner.agent.updates,
+        facts = machine | dict(command=command, outcome=outcome, steps=runner.step, updates=runner.agent.updates,
                                seconds=round(time.time() - log.started, 1), predicted_memory_bytes=predicted, peak_memory_bytes=peak_memory())
         write_atomic(folder.machine, json.dumps(facts, indent=1) + '\n')
         if outcome == 'finished': shutil.rmtree(folder.checkpoints, ignore_errors=True)  # there is nothing to go on with
@@ -680,7 +715,9 @@ def sweep(folder): # `RunFolder` of a run that was broken off
     "Remove files that were about to be written, and the checkpoints of a finished training; raises `ConfigError` if a file is a symbolic link."
     refuse_links(folder.path.resolve())
     for path in folder.path.iterdir():
-        if re.fullmatch(r'\.(config\.yaml|(best|last)\.npz|(manifest|machine)\.json)\.[^.]+', path.name): path.unlink()
+        if re.fullmatch(r'\.(config\.yaml|(best|last)\.npz|(manifest|machine|results|greedy)\.json|results\.png|README\.md)\.[^.]+', path.name): path.unlink()
+    for path in folder.recordings.glob('.*'):
+        if re.fullmatch(r'\.[^.]+\.(mp4|gif)', path.name): path.unlink()
     if stage(folder) != 'training': shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
 # %% ../nbs/08_train.ipynb #7ebe670f
@@ -689,7 +726,7 @@ def go_on(folder, # `RunFolder` in the stage 'training'
           started=None, # time.time() when the process started
           callbacks=(), # more callbacks
           say=print): # is given sentences
-    "Go on with a run from its newest checkpoint that is whole; returns the runner and its outcome; raises `ConfigError`."
+    "Go on with a run from its newest checkpoint that is whole; returns the runner and its outcome; raises `ConfigError` and `TrainingError`."
     with folder.lock:
         config = load_config(folder.config)
         checkpoint, damaged = newest_checkpoint(folder.checkpoints)

@@ -24,13 +24,15 @@ class StartPool:
         self.failures = collections.deque(maxlen=remembered)
 
     def choose(self, rng): # a NumPy generator
-        "A snapshot from 32 to 320 pixels before a recent failure, or None for the level's start."
+        "The last snapshot before a point 32 to 320 pixels before a recent failure (to within one spacing), or None for the level's start."
         if not self.failures: return None
         wanted = self.failures[rng.integers(len(self.failures))] - rng.integers(32, 321)
         behind = [place for place in self.snapshots if place * self.spacing <= wanted]
         return self.snapshots[max(behind)] if behind else None
 
-    def add(self, snapshot): self.snapshots[snapshot.x // self.spacing] = snapshot
+    def add(self, snapshot): # a `Snapshot`, or anything with an `x` in pixels
+        "Keep a snapshot; it takes the place of the one that lies within the same pixels."
+        self.snapshots[snapshot.x // self.spacing] = snapshot
 
 # %% ../nbs/02_vector.ipynb #9edbc5ad
 class EpisodeRecord(NamedTuple):
@@ -55,6 +57,7 @@ class GameStep(NamedTuple):
     info: dict # of the environment, after the action
     snapshot: object # a `Snapshot` for the pool, or None
     record: EpisodeRecord | None # of the episode that ended
+    error: Exception | None = None # why the next episode could not begin; `observation` is then that of the end
 
 # %% ../nbs/02_vector.ipynb #5eb18c5e
 class RewardError(ValueError):
@@ -82,16 +85,18 @@ class Game:
 
     def step(self, action, # number of the action
              pool): # a `StartPool`, which is only read
-        "One agent step, and the beginning of the next episode if this one ended; returns a `GameStep`; raises `RewardError`."
+        "One agent step, and the beginning of the next episode if this one ended; returns a `GameStep`; raises `RewardError`, or what the environment raises in the step."
         reached, reward, terminated, truncated, info = self.env.step(action)
         if not math.isfinite(reward): raise RewardError(f'the reward is {reward}')
         self.length += 1
         due = info['x_pos'] // pool.spacing > self.x // pool.spacing and not terminated and self.middle_starts > 0
         snapshot = take_snapshot(self.env) if due else None
         self.x = max(self.x, info['x_pos'])
-        ended = terminated or truncated
-        record = self.record(terminated, info) if ended else None
-        return GameStep(self.begin(pool) if ended else reached, reached, reward, terminated, truncated, info, snapshot, record)
+        if not (terminated or truncated): return GameStep(reached, reached, reward, terminated, truncated, info, snapshot, None)
+        record, observation, error = self.record(terminated, info), reached, None
+        try: observation = self.begin(pool)
+        except Exception as e: error = e  # the finished episode is none the worse for it
+        return GameStep(observation, reached, reward, terminated, truncated, info, snapshot, record, error)
 
     def record(self, terminated, info): # how it ended, and its last info
         "What the finished episode did."
@@ -106,14 +111,18 @@ class Workers:
         for _ in range(threads): self.add()
 
     def add(self):
+        "Start one more thread."
         self.threads.append(threading.Thread(target=self.serve, daemon=True))
         self.threads[-1].start()
 
     def serve(self):
+        "Do calls until there comes a None, or one that was abandoned meanwhile; this is what each thread runs."
         while (call := self.calls.get()) is not None:
             if self.do(*call): return
 
-    def do(self, call, function, arguments):
+    def do(self, call, # its `Future`
+           function, # to be called
+           arguments): # of the function
         "Do one call; returns whether it was abandoned meanwhile, so that another thread has the place of this one."
         call.set_running_or_notify_cancel()
         try: result = function(*arguments)
@@ -121,7 +130,8 @@ class Workers:
         else: call.set_result(result)
         return call.abandoned
 
-    def submit(self, function, *arguments):
+    def submit(self, function, # to be called
+               *arguments): # of the function
         "Have a function called; returns a `Future`."
         call = Future()
         call.abandoned = False
@@ -161,7 +171,7 @@ def problem(call, # a future that is done or hangs
             timeout): # seconds
     "Kind and description of what went wrong in a call, or None."
     if call in hung: return 'hung', f'no answer for {timeout:g} seconds'
-    error = call.exception()
+    error = call.exception() or getattr(call.result(), 'error', None)  # of a `GameStep`
     if error is None: return None
     if not isinstance(error, Exception): raise error  # such as SystemExit, which is meant for the whole process
     if isinstance(error, RewardError): return 'reward', str(error)
@@ -177,7 +187,7 @@ class VectorStep(NamedTuple):
     truncated: np.ndarray # bool [G]
     flag: np.ndarray # whether Mario reached the flag in this step, bool [G]
     episodes: list # an `EpisodeRecord` for each episode that ended
-    faults: list # a `GameFault` for each game that broke and began anew
+    faults: list # a `GameFault` for each game that broke and began anew; its step is lost unless it ended an episode
 
 # %% ../nbs/02_vector.ipynb #25de0019
 class GameVector:
@@ -197,7 +207,8 @@ class GameVector:
         self.observation_shape, self.action_count = space.shape, int(self.games[0].env.action_space.n)
 
     def make(self, number, # of the game
-             episode=-1): # its number, of the last one
+             episode=-1): # number of the last episode; it begins the next
+        "A new `Game`, which has not begun."
         config, seed, middle_starts = self.settings
         game = Game(config, number, seed, middle_starts)
         game.episode = episode
@@ -218,14 +229,16 @@ class GameVector:
         hung = answers(self.workers, self.pending, self.timeout)
         calls, self.pending = self.pending, None
         problems = [problem(call, hung, self.timeout) for call in calls]
-        steps = [call.result() if what is None else None for call, what in zip(calls, problems)]
+        steps = [None if call in hung or call.exception() else call.result() for call in calls]
         for step, taken in zip(steps, self.taken):
             if step is None: continue
             if step.snapshot is not None: self.pool.add(step.snapshot); taken.append(step.snapshot)
             if step.record is not None: taken.clear()
             if step.record is not None and not step.record.cleared: self.pool.failures.append(step.info['x_pos'])
         faults = [GameFault(i, self.games[i].episode, *what) for i, what in enumerate(problems) if what is not None]
-        for fault in faults: steps[fault.game] = self.restart(fault)
+        for fault in faults:
+            begun, step = self.restart(fault), steps[fault.game]
+            steps[fault.game] = begun if step is None else step._replace(observation=begun.observation)
         def each(name): return [getattr(step, name) for step in steps]
         return VectorStep(np.stack(each('observation')), np.stack(each('reached')), np.array(each('reward')), np.array(each('terminated')),
                           np.array(each('truncated')), np.array([step.info['flag_get'] for step in steps]),
@@ -264,8 +277,9 @@ def moment_state(snapshot): # a `Snapshot`
 
 def games_state(vector): # a `GameVector` between two steps
     "The games in mid-episode and the pool of snapshots, as plain data."
+    def places(taken): return [place for place, snapshot in vector.pool.snapshots.items() if any(snapshot is t for t in taken)]
     games = [dict(episode=game.episode, start=game.start, length=game.length, x=int(game.x), env=env_state(game.env),
-                  moment=moment_state(take_snapshot(game.env))) for game in vector.games]
+                  moment=moment_state(take_snapshot(game.env)), taken=places(taken)) for game, taken in zip(vector.games, vector.taken)]
     return dict(games=games, snapshots=[moment_state(snapshot) for snapshot in vector.pool.snapshots.values()], failures=list(vector.pool.failures))
 
 # %% ../nbs/02_vector.ipynb #26827033
@@ -288,7 +302,9 @@ def restore_games(vector, # a `GameVector` that was not reset
     for i, (game, saved) in enumerate(zip(vector.games, state['games'], strict=True)):
         game.episode, game.start, game.length, game.x = saved['episode'], saved['start'], saved['length'], saved['x']
         snapshot = console(saved['moment'])
-        if snapshot is not None and restore_env(game.env, snapshot, saved['env'], observation[i]): continue
+        if snapshot is not None and restore_env(game.env, snapshot, saved['env'], observation[i]):
+            vector.taken[i] = [vector.pool.snapshots[place] for place in saved.get('taken', []) if place in vector.pool.snapshots]  # none in older states
+            continue
         observation[i] = game.begin(vector.pool)
         begun.append(i)
     return observation, begun, pool.count(None)
