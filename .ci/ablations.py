@@ -5,8 +5,8 @@ Usage: python .ci/ablations.py [--seeds N] [--steps N] [--out FOLDER] [--variant
 Every run is a plain `mario_dqn train` on one processor core, two runs side by side; a run whose folder is finished already is not
 repeated, so the script can be stopped and started again. The runs lie in FOLDER (default: save/ablations/); the table is written to
 nbs/tutorials/ablations.csv after each of them: one row for every 5,000 agent steps, and in the last row of a run the clear rate of 100
-episodes with sticky actions, played by the weights at its end on the seeds for selection. Three seeds of everything take about
-five hours on two cores on which nothing else runs.
+episodes with sticky actions, played by the weights at its end on the seeds for selection. Rows of other variants and seeds stay in the
+table. Three seeds of everything should take about five hours on two cores on which nothing else runs; that is an estimate.
 """
 import argparse, csv, itertools, json, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +22,7 @@ VARIANTS = {
     'longer horizon': {'agent.discount': 0.9, 'agent.reward_scale': 1 / 15},
     'penalty at deaths': {'agent.death_penalty': 0},
 } # what is switched off, and how
+EVERY = 5_000  # agent steps between the rows of a run in the table
 COLUMNS = ['off', 'seed', 'step', 'seconds', 'score_100', 'x_100', 'clear_100', 'episodes', 'clear_rate', 'score_mean']
 
 
@@ -54,18 +55,22 @@ def curve(name, seed, folder):
     seconds = {row['step']: row['seconds'] for row in rows(folder / 'timing.csv')}
     (last,) = rows(folder / 'evaluations.csv')
     for row in rows(folder / 'metrics.csv'):
-        if int(row['step']) % 5000: continue
+        if int(row['step']) % EVERY: continue
         found = {key: row[key] for key in ('step', 'score_100', 'x_100', 'clear_100')} | dict(off=name, seed=seed, seconds=seconds[row['step']])
         yield found | ({key: last[key] for key in ('episodes', 'clear_rate', 'score_mean')} if row['step'] == last['step'] else {})
 
 
 def write(table, runs):
-    "All finished runs, in one file."
+    "All finished runs, in one file; what the file has of others is kept."
+    done = {(name, str(seed)): list(curve(name, seed, folder)) for name, seed, folder in runs if finished(folder)}
+    others = {}
+    for row in rows(table) if table.exists() else []:
+        if row['off'] in VARIANTS: others.setdefault((row['off'], row['seed']), []).append(row)
+    every = others | done
     with open(table, 'w', newline='') as file:
         writer = csv.DictWriter(file, COLUMNS, restval='', lineterminator='\n')
         writer.writeheader()
-        for name, seed, folder in runs:
-            if finished(folder): writer.writerows(curve(name, seed, folder))
+        for name, seed in sorted(every, key=lambda run: (int(run[1]), list(VARIANTS).index(run[0]))): writer.writerows(every[name, seed])
 
 
 def main():
@@ -75,7 +80,8 @@ def main():
     parser.add_argument('--out', type=Path, default=ROOT / 'save/ablations')
     parser.add_argument('--variants', nargs='*', default=list(VARIANTS), choices=list(VARIANTS))
     arguments = parser.parse_args()
-    runs = [(name, seed, arguments.out / f'{list(VARIANTS).index(name)}-seed{seed}') for seed in range(arguments.seeds) for name in arguments.variants]
+    if arguments.steps < EVERY or arguments.steps % EVERY: parser.error(f'--steps is {arguments.steps}, but must be a multiple of {EVERY:,}, so that the table has a row of the end of a run.')
+    runs = [(name, seed, arguments.out / f'{list(VARIANTS).index(name)}-seed{seed}-steps{arguments.steps}') for seed in range(arguments.seeds) for name in arguments.variants]
     table = ROOT / 'nbs/tutorials/ablations.csv'
     def one(name, seed, folder):
         run(VARIANTS[name], seed, arguments.steps, folder)

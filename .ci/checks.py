@@ -85,12 +85,17 @@ def package():
         names = {f.relative_to(home).as_posix() for f in home.rglob('*') if f.is_file()}
         names = {name for name in names if '.dist-info/' not in name}
         modules = {name for name in tracked() if re.fullmatch(r'mario_dqn/\w+\.py', name)}
-        agent = {f'mario_dqn/shipped/1-1/{name}' for name in ('config.yaml', 'best.npz')}
+        agent = {f'mario_dqn/shipped/1-1/{name}' for name in ('config.yaml', 'best.npz', 'manifest.json', 'results.json', 'greedy.json', 'machine.json')}
         complaints += [f'the wheel lacks {name}' for name in sorted((modules | agent) - names)]
         complaints += [f'the wheel holds {name}' for name in sorted(names - modules) if not name.startswith('mario_dqn/shipped/1-1/')]
         find = 'import mario_dqn.config as c; assert c.project_root() is None; print(c.shipped_agent())'
         complaints += said(sys.executable, '-c', find, cwd=home, PYTHONPATH=str(home))
         return complaints + said(sys.executable, '-m', 'mario_dqn.cli', '--help', cwd=home, PYTHONPATH=str(home))
+
+
+def traces():
+    "What git says of the tree, and every name below save/, where git ignores most; a set of lines."
+    return {*call('git', 'status', '--porcelain')[1].splitlines(), *(path.relative_to(ROOT).as_posix() for path in (ROOT / 'save').rglob('*'))}
 
 
 def startup():

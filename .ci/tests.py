@@ -7,7 +7,7 @@ import checks
 from checks import ROOT, call
 from docs import notebooks
 
-BACKENDS = ('03', '04', '05')  # the chapters that are also tested on the second backend
+BACKENDS = ('03', '04', '05', '09')  # the chapters that are also tested on the second backend
 SKIPPED = re.compile(r'^skipped:.*', re.M | re.I)
 
 

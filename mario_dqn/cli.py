@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['STARTED', 'assignments', 'training_config', 'Terminated', 'terminable', 'interrupt_code', 'imports', 'final_players',
-           'measure', 'train_command', 'finish', 'measure_run', 'resume_run', 'resume_command', 'offer',
+           'write_films', 'measure', 'train_command', 'finish', 'measure_run', 'resume_run', 'resume_command', 'offer',
            'start_weights', 'saved_agent', 'show', 'infer_command', 'make_folder', 'evaluate_command', 'plot_command',
            'list_command', 'bench_command', 'number', 'level', 'add_agent_options', 'train_options', 'infer_options',
            'evaluate_options', 'bench_options', 'Parser', 'parser', 'main']
@@ -14,7 +14,7 @@ import time
 STARTED = time.time()  # as near to the start of the process as this package can see
 import argparse, contextlib, json, logging, os, signal, sys, tempfile, traceback, warnings
 from pathlib import Path
-from .config import (ConfigError, LEVELS, PRESETS, RunFolder, TrainingError, load_config, parse_yaml, preset, save_root, set_threads, shipped_agent,
+from .config import (ConfigError, LEVELS, PRESETS, RunFolder, TrainingError, load_config, parse_yaml, preset, quiet_stderr, save_root, set_threads, shipped_agent,
                               with_values, write_atomic)
 
 # %% ../nbs/14_cli.ipynb #070447e4
@@ -57,7 +57,7 @@ def interrupt_code(interrupt): # `KeyboardInterrupt`
 # %% ../nbs/14_cli.ipynb #42998c51
 @contextlib.contextmanager
 def imports():
-    "Around imports: raise `KeyboardInterrupt` or `Terminated` at the end if a signal came and what it raised was swallowed."
+    "Around imports: raise `KeyboardInterrupt` or `Terminated` at the end if a signal came and what it raised was swallowed or became another error."
     came, before = [], {}
     def note(number, frame):
         came.append(number)
@@ -66,6 +66,8 @@ def imports():
         for number in (signal.SIGINT, signal.SIGTERM):
             if callable(signal.getsignal(number)): before[number] = signal.signal(number, note)
     try: yield
+    except Exception:
+        if not came: raise
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
     if came: before[came[0]](came[0], None)
@@ -84,26 +86,37 @@ def final_players(agent, # `Agent`
     tape, _ = search_tape(config.env, np.random.default_rng(1))
     return players + ([Player('tape', 'blind action tape, found by search', tape)] if tape else [])
 
-# %% ../nbs/14_cli.ipynb #d7e819d7
+# %% ../nbs/14_cli.ipynb #a7aa11a6
+def write_films(folder, # `RunFolder`
+                greedy, # `Episode` without chance
+                sticky): # `Episode` with sticky actions
+    "Write the recordings of the final evaluation."
+    from mario_dqn.evaluate import frames_of, write_gif, write_video
+    folder.recordings.mkdir(exist_ok=True)
+    write_video(folder.recordings / 'final.mp4', frames_of(greedy))
+    write_video(folder.recordings / 'sticky.mp4', frames_of(sticky))
+    write_gif(folder.recordings / 'final.gif', frames_of(greedy))
+
 def measure(folder): # `RunFolder` with trained weights
-    "Run the protocol on the best weights; write results, recordings, plot and card."
+    "Run the protocol on the best weights; write the greedy game, the recordings, and at last results, plot and card; returns the table of results."
     from mario_dqn.checkpoint import load_agent
-    from mario_dqn.evaluate import frames_of, protocol, run_protocol, save_episode, write_gif, write_video
+    from mario_dqn.evaluate import protocol, run_protocol, save_episode
     from mario_dqn.report import results_table, write_report
     agent, config = load_agent(folder)
     kept = {}
     def keep(player, condition, numbers, episodes): kept.setdefault((player.name, condition.name), episodes[0])
     results = run_protocol(final_players(agent, config), config.env, protocol(config.run.final_episodes), report=keep)
-    write_atomic(folder.results, json.dumps(results, indent=1) + '\n')
+    def conclude():
+        write_atomic(folder.results, json.dumps(results, indent=1) + '\n')
+        write_report(folder)
     greedy, sticky = kept['agent', 'single'], kept['agent', 'sticky']
     save_episode(folder.greedy, greedy)
     try:
-        if config.run.record:
-            folder.recordings.mkdir(exist_ok=True)
-            write_video(folder.recordings / 'final.mp4', frames_of(greedy))
-            write_video(folder.recordings / 'sticky.mp4', frames_of(sticky))
-            write_gif(folder.recordings / 'final.gif', frames_of(greedy))
-    finally: write_report(folder)  # a card without film is better than none
+        if config.run.record: write_films(folder, greedy, sticky)
+    except Exception:  # an interrupt is none
+        conclude()
+        raise
+    conclude()
     return results_table(results)
 
 # %% ../nbs/14_cli.ipynb #2138cb23
@@ -137,11 +150,13 @@ def finish(folder, # `RunFolder`
 def measure_run(folder): # `RunFolder` with trained weights
     "Measure, and say where everything is; returns the exit code."
     from mario_dqn.report import write_report
+    from mario_dqn.train import stage
     print('Measuring the best weights …')
     try: print(measure(folder))
     except KeyboardInterrupt as interrupt:
         write_report(folder)
-        print(f'Interrupted while measuring; the whole training is in {folder.path}\nIt is measured with: mario_dqn resume --path {folder.path}')
+        print(f'Interrupted while measuring; the whole training is in {folder.path}')
+        if stage(folder) == 'measuring': print(f'It is measured with: mario_dqn resume --path {folder.path}')
         return interrupt_code(interrupt)
     print(f'The run is in {folder.path}')
     return 0
@@ -202,13 +217,17 @@ def saved_agent(args):
 # %% ../nbs/14_cli.ipynb #ef85e7ea
 def show(frames, # pictures, uint8 [240, 256, 3]
          title): # of the window
-    "Show pictures in a window, 60 a second, until the end or Escape."
+    "Show pictures in a window, 60 a second, until the end, Escape, or the window is closed."
     import cv2
-    for frame in frames:
-        due = time.perf_counter() + 1 / 60
-        cv2.imshow(title, cv2.resize(frame[..., ::-1], None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST))
-        if cv2.waitKey(max(1, int(1000 * (due - time.perf_counter())))) == 27: break  # Escape
-    cv2.destroyAllWindows()
+    with quiet_stderr():  # the library of the window speaks of its fonts
+        cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+        due = time.perf_counter()
+        for frame in frames:
+            due = max(due + 1 / 60, time.perf_counter() - 0.1)  # a short delay is made up for
+            cv2.imshow(title, cv2.resize(frame[..., ::-1], None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST))
+            key = cv2.waitKey(max(1, int(1000 * (due - time.perf_counter()))))
+            if key == 27 or cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1: break  # Escape, or closed
+        cv2.destroyAllWindows()
 
 # %% ../nbs/14_cli.ipynb #39f0d96f
 def infer_command(args):
@@ -239,6 +258,8 @@ def make_folder(path): # a folder
 # %% ../nbs/14_cli.ipynb #7647193c
 def evaluate_command(args):
     "Measure an agent under one condition, or by the protocol; print a table or JSON."
+    if args.protocol and any(value is not None for value in (args.sticky, args.noops, args.epsilon)):
+        raise ConfigError('--protocol has its own conditions; leave out --sticky, --noops and --epsilon.')
     agent, config, folder = saved_agent(args)
     from mario_dqn.evaluate import Condition, Player, evaluate, protocol, run_protocol
     from mario_dqn.report import details_table, results_table
@@ -248,9 +269,10 @@ def evaluate_command(args):
         headline = results['players'][0]['conditions'][0]
         print(json.dumps(headline | results) if args.json else f'{results_table(results)}\n{details_table(results)}')
         return
-    label = ', '.join(words for words in (f'sticky actions {args.sticky:g}' if args.sticky else '', f'ε = {args.epsilon:g}' if args.epsilon else '',
-                                          f'{args.noops} frames of delay' if args.noops else '') if words) or 'greedy'
-    condition = Condition('one', label, args.episodes, args.seed, args.noops, args.sticky, args.epsilon)
+    sticky, noops, epsilon = args.sticky or 0.0, args.noops or 0, args.epsilon or 0.0
+    label = ', '.join(words for words in (f'sticky actions {sticky:g}' if sticky else '', f'ε = {epsilon:g}' if epsilon else '',
+                                          f'{noops} frames of delay' if noops else '') if words) or 'greedy'
+    condition = Condition('one', label, args.episodes, args.seed, noops, sticky, epsilon)
     numbers, _ = evaluate(agent.q_values, env, condition)
     if args.json: print(json.dumps(dict(level=env.level) | numbers))
     else: print(details_table(dict(level=env.level, players=[dict(name='agent', label=f'agent of {folder.path.name}', conditions=[numbers])])))
@@ -281,7 +303,10 @@ def bench_command(args):
     make_folder(path.parent)
     with tempfile.TemporaryFile(dir=path.parent): pass
     set_threads(config.run.threads)
-    from mario_dqn.bench import bench, bench_text
+    with imports():
+        from mario_dqn.bench import bench, bench_text
+        from mario_dqn.train import available_memory, shortage
+    if text := shortage(config, available_memory(), None): raise ConfigError(text)  # it writes no checkpoints, so only memory counts
     print('Measuring; nothing else should run meanwhile …', file=sys.stderr, flush=True)
     result = bench(config, args.seconds)
     write_atomic(path, json.dumps(result, indent=1) + '\n')
@@ -333,8 +358,9 @@ def infer_options(command): # a parser
 def evaluate_options(command): # a parser
     add_agent_options(command)
     command.add_argument('--episodes', type=number(int, 1, 100_000), default=100, help='how many (default 100)')
-    command.add_argument('--noops', type=number(int, 0, 200), default=0, help='frames without a button at the start (default 0)')
-    command.add_argument('--epsilon', type=number(float, 0, 1), default=0.0, help='probability of a random action (default 0)')
+    command.add_argument('--noops', type=number(int, 0, 200), help='frames without a button at the start (default 0)')
+    command.add_argument('--epsilon', type=number(float, 0, 1), help='probability of a random action (default 0)')
+    command.set_defaults(sticky=None)  # so that `--sticky 0` can be told from nothing
     command.add_argument('--level', type=level, help='another level than the one it was trained on')
     command.add_argument('--protocol', action='store_true', help='all four conditions of the protocol')
     command.add_argument('--json', action='store_true', help='one JSON object instead of a table')

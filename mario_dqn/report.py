@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'TEXT_COLUMNS', 'LARGEST_TABLE', 'LONGEST_LINE', 'PANELS', 'FLAG_X', 'COLOURS', 'STYLE', 'OUTCOMES', 'BAND',
-           'FILES', 'PROTOCOL', 'LIMITS', 'short_lines', 'read_rows', 'column_value', 'smooth', 'elapsed_minutes',
-           'minute_ticks', 'training_data', 'draw_run', 'dress', 'legend_entries', 'results_plot', 'png', 'Ends',
-           'ends_of', 'exposure', 'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips', 'death_map',
-           'exposure_map', 'load_json', 'finite', 'number_text', 'percent', 'rate_text', 'players', 'markdown_table',
-           'plain', 'results_table', 'details_table', 'run_row', 'runs_table', 'duration_text', 'size_text',
-           'card_training', 'card_protocol', 'card_files', 'card_opening', 'model_card', 'write_report']
+           'FILES', 'PROTOCOL', 'LIMITS', 'short_lines', 'read_rows', 'column_value', 'smooth', 'minute_ticks',
+           'training_data', 'draw_run', 'dress', 'legend_entries', 'results_plot', 'png', 'Ends', 'ends_of', 'exposure',
+           'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips', 'death_map', 'exposure_map', 'load_json',
+           'finite', 'table_number', 'percent', 'rate_text', 'players', 'markdown_table', 'plain', 'results_table',
+           'details_table', 'run_row', 'runs_table', 'duration_text', 'size_text', 'card_training', 'card_protocol',
+           'card_files', 'from_other_weights', 'card_opening', 'model_card', 'write_report']
 
 # %% ../nbs/10_report.ipynb #47397f43
 import array, csv, io, json, math
@@ -50,7 +50,7 @@ COLUMNS = {
         epsilon='probability of a random action in this game when the episode ended'),
     'timing.csv': dict(
         step='agent steps so far',
-        seconds="seconds since the run's process started",
+        seconds="seconds of the run so far, from the start of its process; after a break it counts on from the checkpoint",
         steps_per_second='agent steps in a second, over the interval'),
     'evaluations.csv': dict(
         step='agent steps of the run when it was evaluated',
@@ -60,7 +60,7 @@ COLUMNS = {
         score_iqm='score, mean of the middle half of the episodes',
         x_mean='largest x position, in pixels, mean of the episodes',
         clear_rate='share of episodes that reached the flag, 0 to 1',
-        best='1 if no earlier evaluation was better, else 0'),
+        best='1 if better than all earlier ones, else 0'),
 }
 
 # %% ../nbs/10_report.ipynb #b328a89d
@@ -113,13 +113,6 @@ def smooth(values, # numbers, [N]
     first = np.maximum(np.arange(len(values)) + 1 - window, 0)
     total, count = sums[1:] - sums[first], counts[1:] - counts[first]
     return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-
-# %% ../nbs/10_report.ipynb #1260916f
-def elapsed_minutes(seconds): # the column of timing.csv, [N]
-    "Minutes of work so far, float64 [N]; a clock that jumps back was started again, so what it had shown is added."
-    restarts = np.diff(seconds, prepend=0.0) < 0
-    kept = np.where(restarts, np.concatenate([[0.0], seconds[:-1]]), 0.0)
-    return (seconds + np.cumsum(kept)) / 60
 
 # %% ../nbs/10_report.ipynb #1d6d3c0f
 def minute_ticks(steps, # agent steps, rising, [N]
@@ -190,7 +183,7 @@ def dress(axes, # the four panels
         else: axis.set_ylim(bottom=min(0, axis.get_ylim()[0]) if column == 'score' else 0)
         if i >= 2: axis.set_xlabel('agent steps')
         if i < 2 and timing is not None and len(timing['step']):
-            minutes, positions = minute_ticks(timing['step'], elapsed_minutes(timing['seconds']))
+            minutes, positions = minute_ticks(timing['step'], timing['seconds'] / 60)
             top = axis.secondary_xaxis('top')
             top.set_ticks(positions, [f'{m:g} min' for m in minutes])
             top.set_zorder(3)  # else the grid cuts its line
@@ -405,8 +398,8 @@ def finite(value): # anything
     good = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
     return value if good else None
 
-def number_text(value, # anything
-                digits=0): # after the point
+def table_number(value, # anything
+                 digits=0): # after the point
     "A number with separators between the thousands, or a dash."
     return '–' if finite(value) is None else f'{value:,.{digits}f}'
 
@@ -463,7 +456,7 @@ def results_table(results): # content of results.json
         return label if episodes == [1] else f'{label}, {" or ".join(f"{e:.0f}" for e in episodes)} games'
     first = next(iter(conditions))
     rows = [[label] + [rate_text(row.get(name, {})) for name in conditions] +
-            [number_text(row.get(first, {}).get(key)) for key in ('score_mean', 'score_iqm', 'x_mean')] for label, row in table.items()]
+            [table_number(row.get(first, {}).get(key)) for key in ('score_mean', 'score_iqm', 'x_mean')] for label, row in table.items()]
     note = (f'Clear rate under each condition, with its 95 % interval where games differ by chance. '
             f'Score and x (largest position, in pixels): {plain(conditions[first].get("label", first))}.')
     return markdown_table(['player'] + [title(name) for name in conditions] + ['mean score', 'IQM score', 'mean x'], rows) + '\n' + note + '\n'
@@ -472,7 +465,7 @@ def results_table(results): # content of results.json
 def details_table(results): # content of results.json
     "Every number of the final evaluation as a Markdown table, a row for each player and condition; raises `ConfigError`."
     keys = ('score_mean', 'score_iqm', 'x_mean', 'x_iqm', 'length_mean')
-    rows = [[label, c.get('label', name), number_text(c.get('episodes')), rate_text(c)] + [number_text(c.get(key)) for key in keys]
+    rows = [[label, c.get('label', name), table_number(c.get('episodes')), rate_text(c)] + [table_number(c.get(key)) for key in keys]
             for label, row in players(results).items() for name, c in row.items()]
     return markdown_table(['player', 'condition', 'games', 'clear rate', 'mean score', 'IQM score', 'mean x', 'IQM x', 'mean length'], rows, left=2)
 
@@ -485,13 +478,13 @@ def run_row(path): # a run's folder
     steps, seconds = finite(machine.get('steps')), finite(machine.get('seconds'))
     if folder.timing.exists() and folder.timing.stat().st_size and None in (steps, seconds):  # not finished: as far as it has come
         rows = read_rows(folder.timing, needed=COLUMNS['timing.csv'])
-        if len(rows['step']): steps, seconds = rows['step'][-1], 60 * elapsed_minutes(rows['seconds'])[-1]
+        if len(rows['step']): steps, seconds = rows['step'][-1], rows['seconds'][-1]
     results = load_json(folder.results) if folder.results.exists() else dict(players=[])
     players(results)  # raises if the results are damaged
     agent = [p for p in results['players'] if p.get('name') == 'agent']
     sticky = next((c for p in agent for c in p['conditions'] if c['name'] == 'sticky'), {})
     minutes = None if seconds is None else seconds / 60
-    return [level, number_text(steps), number_text(minutes, 1 if minutes and minutes < 10 else 0), rate_text(sticky), number_text(sticky.get('score_mean'))]
+    return [level, table_number(steps), table_number(minutes, 1 if minutes and minutes < 10 else 0), rate_text(sticky), table_number(sticky.get('score_mean'))]
 
 # %% ../nbs/10_report.ipynb #dd9a85d9
 def runs_table(save_folder): # the folder that holds the runs
@@ -550,7 +543,7 @@ def card_training(machine): # content of machine.json
     text = f'```bash\n{" ".join(command.split())}\n```\n\n' if isinstance(command, str) and command.strip() else ''
     rows = [[name, machine[key]] for key, name in (('processor', 'processor'), ('cores', 'cores'), ('threads', 'threads of the network'),
                                                    ('backend', 'backend of Keras')) if key in machine]
-    if finite(machine.get('steps')) is not None: rows.append(['agent steps', number_text(machine['steps'])])
+    if finite(machine.get('steps')) is not None: rows.append(['agent steps', table_number(machine['steps'])])
     if finite(machine.get('seconds')) is not None: rows.append(['time, start of the process to last update', duration_text(machine['seconds'])])
     if finite(machine.get('peak_memory_bytes')) is not None: rows.append(['peak memory', size_text(machine['peak_memory_bytes'])])
     if isinstance(versions, dict): rows.append(['versions', ', '.join(f'{name} {version}' for name, version in versions.items())])
@@ -588,14 +581,21 @@ def card_files(folder): # the run's folder
         rows.append([f'`{name}{"/" if path.is_dir() else ""}`', meaning, size_text(sum(p.stat().st_size for p in inside))])
     return markdown_table(['file', 'content', 'size'], rows, left=2)
 
-# %% ../nbs/10_report.ipynb #7b7fb335
+# %% ../nbs/10_report.ipynb #53d1a1d4
 LIMITS = '''\
-- It has learned {level} and nothing else; it has never seen another.
+- All numbers are of {level}.{seen}
 - The game has one start and no chance of its own. Without added noise one game says as much as a hundred, and a fixed
   tape of buttons can clear a level without looking. Sticky actions disturb such a tape; they do not make a new level.
 - The interval is that of these weights. Training again with another seed gives another agent, with another clear rate.
 '''
 
+def from_other_weights(machine): # content of machine.json
+    "Whether the run began with the weights of an earlier one, as the command says."
+    command = machine.get('command')
+    words = ' '.join(map(str, command)) if isinstance(command, list) else str(command)
+    return any(word.startswith('--pa') for word in words.split())  # argparse takes --path=RUN and --pa RUN, too
+
+# %% ../nbs/10_report.ipynb #ec8fc953
 def card_opening(name, # of the run
                  level, # that it plays, None if unknown
                  machine, # content of machine.json
@@ -604,13 +604,13 @@ def card_opening(name, # of the run
     text = f'# {plain(name)}: a Deep Q-Network for Super Mario Bros.\n\n'
     text += f'It plays {f"level {level}" if level else "one level"} from the picture alone.'
     steps, seconds = finite(machine.get('steps')), finite(machine.get('seconds'))
-    if steps is not None: text += f' It was trained for {number_text(steps)} agent steps'
+    if steps is not None: text += f' It was trained for {table_number(steps)} agent steps'
     if steps is not None and seconds is not None: text += f', which took {duration_text(seconds)}'
-    if steps is not None: text += ', from the weights of an earlier run on.' if '--path' in str(machine.get('command')).split() else '.'
+    if steps is not None: text += ', from the weights of an earlier run on.' if from_other_weights(machine) else '.'
     agent = next((p for p in results['players'] if p.get('name') == 'agent'), dict(conditions=[]))
     sticky = next((c for c in agent['conditions'] if c['name'] == 'sticky'), {})
     if finite(sticky.get('clear_rate')) is not None:
-        text += f' With sticky actions it reached the flag in {rate_text(sticky)} of {number_text(sticky.get("episodes"))} games.'
+        text += f' With sticky actions it reached the flag in {rate_text(sticky)} of {table_number(sticky.get("episodes"))} games.'
     return text + '\n'
 
 # %% ../nbs/10_report.ipynb #40fd5a27
@@ -623,6 +623,7 @@ def model_card(folder): # the run's folder
     machine, results = (load_json(p) if p.exists() else {} for p in (folder.machine, folder.results))
     results = results or dict(players=[])
     players(results)  # raises if the results are damaged
+    limits = LIMITS.format(level=f'level {level}' if level else 'one level', seen='' if from_other_weights(machine) else ' It has never seen another one.')
     parts = [card_opening(name, level, machine, results)]
     if (folder.recordings / 'final.gif').exists(): parts.append('![A game that it played](recordings/final.gif)\n')
     if results['players']: parts += ['## Results\n', results_table(results), '## How it was evaluated\n', card_protocol(results)]
@@ -631,7 +632,7 @@ def model_card(folder): # the run's folder
     parts += ['## How to use it\n', f'```bash\nmario_dqn infer --path save/{name}                  # watch it play\n'
               f'mario_dqn evaluate --path save/{name} --protocol    # evaluate it again\n```\n']
     if results['players']: parts += ['## All numbers\n', details_table(results)]
-    parts += ['## Files\n', card_files(folder), '## Limits\n', LIMITS.format(level=f'level {level}' if level else 'one level'),
+    parts += ['## Files\n', card_files(folder), '## Limits\n', limits,
               '## Licence\n', "The weights are under the MIT licence. The game's ROM isn't part of this folder, and belongs to its owner.\n"]
     return '\n'.join(parts)
 
