@@ -35,8 +35,7 @@ def timed(test): # a function that returns complaints and what was skipped
 
 def main():
     os.chdir(ROOT)
-    state = partial(call, 'git', 'status', '--porcelain')
-    before = state()
+    before = checks.traces()
     books = [(f.relative_to(ROOT).as_posix(), f) for f in notebooks()]
     tests = [(name, partial(notebook, f)) for name, f in books]
     tests += [(f'{name} on JAX', partial(notebook, f, KERAS_BACKEND='jax')) for name, f in books if f.name[:2] in BACKENDS]
@@ -46,7 +45,7 @@ def main():
     # What measures time, or looks for traces of the rest, has the machine to itself.
     last = [('start within a second', plain(checks.startup)),
             ('the player and the tutorials in a browser', script('browser.py')),
-            ('tests leave no traces', lambda: ([] if state() == before else [state()[1]], []))]
+            ('tests leave no traces', lambda: (sorted(checks.traces() ^ before), []))]
     passed = failed = left_out = 0
 
     def report(name, result):

@@ -18,7 +18,7 @@ from .train import Callback
 SIZES = ((4, 0.75), (6, 0.75), (6, 0.5), (10, 0.5), (15, 0.5), (15, 0.25))  # (every k-th frame, scale)
 
 def small_film(episode, # an `Episode`
-               max_bytes=180_000): # largest size
+               max_bytes=110_000): # largest size
     "A whole episode as the bytes of a GIF."
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'film.gif'
@@ -30,7 +30,7 @@ class LiveTraining(Callback):
     "Shows the curves of a run and its latest evaluation episode in a notebook while it trains."
     def __init__(self,
                  folder, # `RunFolder` of the run, whose files are drawn
-                 seconds=10): # between two drawings
+                 seconds=10): # between two drawings, at least
         self.folder, self.seconds = folder, seconds
 
     def start(self, runner):
@@ -49,7 +49,10 @@ class LiveTraining(Callback):
 
     def draw(self):
         if not self.folder.episodes.exists(): return  # no episode has ended yet
-        self.curves.value, self.due = png(results_plot(self.folder)), time.monotonic() + self.seconds
+        begun = time.monotonic()
+        self.curves.value = png(results_plot(self.folder))
+        took = time.monotonic() - begun
+        self.due = begun + max(self.seconds, 20 * took)  # the drawing shall not take more than a twentieth of the time
 
     def evaluation(self, runner, row, episodes):
         with contextlib.suppress(ValueError): self.film.value = small_film(episodes[0])  # one that is too long for a film: the old one stays
@@ -59,5 +62,6 @@ class LiveTraining(Callback):
         "Put plain pictures in the place of the widgets."
         self.draw()
         for handle, box, widget in zip(self.handles, self.boxes, (self.curves, self.film)):
-            handle.update(*([Image(widget.value)] if widget.value else [{'text/plain': ''}]), raw=not widget.value)
+            if widget.value: handle.update(Image(widget.value, format=widget.format))
+            else: handle.update({'text/plain': ''}, raw=True)
             box.close()
