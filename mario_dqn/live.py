@@ -35,7 +35,8 @@ class LiveTraining(Callback):
 
     def start(self, runner):
         self.progress = ipywidgets.IntProgress(runner.step, 0, runner.config.run.steps, layout=ipywidgets.Layout(width='60%'))
-        self.words, self.curves, self.film = ipywidgets.Label(), ipywidgets.Image(format='png', value=b''), ipywidgets.Image(format='gif', value=b'')
+        self.words = ipywidgets.Label()
+        self.curves, self.film = (ipywidgets.Image(format=kind, layout=ipywidgets.Layout(display='none')) for kind in ('png', 'gif'))
         self.boxes = ipywidgets.VBox([ipywidgets.HBox([self.progress, self.words]), self.curves]), ipywidgets.VBox([self.film])
         self.handles = [display(box, display_id=True) for box in self.boxes]
         self.begun, self.first, self.due = time.monotonic(), runner.step, 0.0
@@ -50,13 +51,15 @@ class LiveTraining(Callback):
     def draw(self):
         if not self.folder.episodes.exists(): return  # no episode has ended yet
         begun = time.monotonic()
-        self.curves.value = png(results_plot(self.folder))
+        self.put(self.curves, png(results_plot(self.folder)))
         took = time.monotonic() - begun
         self.due = begun + max(self.seconds, 20 * took)  # the drawing shall not take more than a twentieth of the time
 
     def evaluation(self, runner, row, episodes):
-        with contextlib.suppress(ValueError): self.film.value = small_film(episodes[0])  # one that is too long for a film: the old one stays
+        with contextlib.suppress(ValueError): self.put(self.film, small_film(episodes[0]))  # one that is too long for a film: the old one stays
         self.draw()
+
+    def put(self, widget, picture): widget.value, widget.layout.display = picture, ''
 
     def end(self, runner, outcome):
         "Put plain pictures in the place of the widgets."
