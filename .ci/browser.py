@@ -337,6 +337,7 @@ def check_site(lab, browser):
     print(f'{len(pages)} pages of the site' if pages else 'skipped: the site is not built')
     for scheme, width, height in (('light', 1280, 800), ('dark', 390, 844)):
         with browser.new_context(viewport=dict(width=width, height=height), color_scheme=scheme) as context:
+            context.route(re.compile('^https?:'), lambda route: route.abort())       # nothing is asked of the network
             lab.page = context.new_page()
             lab.page.on('pageerror', lambda e: lab.complaints.append(f'error in {lab.page.url}: {e}'))
             for path in pages:

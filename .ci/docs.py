@@ -97,6 +97,8 @@ def build():
     shutil.rmtree(STAGE)
 
     complaints += broken_links(SITE)
+    complaints += [f'{page.relative_to(SITE).as_posix()} shows a traceback' for page in SITE.rglob('*.html')
+                   if 'Traceback (most recent call last)' in page.read_text(encoding='utf-8')]
     complaints += [f'{page} has no section for {name}' for page, name in api()
                    if not (SITE / page).is_file() or name.lower() not in ids(SITE / page)]
     return [complaint for complaint in complaints if complaint.strip()]
