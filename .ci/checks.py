@@ -1,5 +1,5 @@
 """The checks of the project besides its notebooks: each returns its complaints, an empty list if all is well."""
-import ast, filecmp, os, re, shutil, subprocess, sys, tempfile, time, zipfile
+import ast, filecmp, json, os, re, shutil, subprocess, sys, tempfile, time, zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,6 +96,16 @@ def package():
 def traces():
     "What git says of the tree, and every name below save/, where git ignores most; a set of lines."
     return {*call('git', 'status', '--porcelain')[1].splitlines(), *(path.relative_to(ROOT).as_posix() for path in (ROOT / 'save').rglob('*'))}
+
+
+def paths():
+    "What a cell has said holds no path of the machine on which it ran."
+    place = re.compile('.{0,40}(?:' + '|'.join(map(re.escape, ('/site-packages/', '/home/', '/Users/', f'{ROOT}/'))) + ').{0,40}')
+    found = []
+    for file in (ROOT / 'nbs').rglob('*.ipynb'):
+        for cell in json.loads(file.read_text(encoding='utf-8'))['cells']:
+            found += [f'{file.relative_to(ROOT).as_posix()}: … {text} …' for text in place.findall(json.dumps(cell.get('outputs', []), ensure_ascii=False))]
+    return found
 
 
 def startup():

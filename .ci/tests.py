@@ -40,6 +40,7 @@ def main():
     tests = [(name, partial(notebook, f)) for name, f in books]
     tests += [(f'{name} on JAX', partial(notebook, f, KERAS_BACKEND='jax')) for name, f in books if f.name[:2] in BACKENDS]
     side = [('export and clean change nothing', plain(checks.exported)), ('order of the chapters', plain(checks.chapters)),
+            ('no path of a machine in an output', plain(checks.paths)),
             ('README in step with index', script('readme.py', '--check')), ('package', plain(checks.package)),
             ('site', script('docs.py'))]
     # What measures time, or looks for traces of the rest, has the machine to itself.

@@ -6,8 +6,8 @@
 __all__ = ['HEADER', 'LARGEST_JSON', 'LARGEST_WEIGHTS', 'FORMAT', 'LARGEST_ARRAYS', 'pack_arrays', 'unpack_array', 'brief',
            'check_members', 'unpack_arrays', 'read_bounded', 'sha256', 'single', 'read_json', 'read_manifest', 'sync',
            'accepted', 'save_weights', 'remove_weights', 'load_weights', 'build_agent', 'largest_file', 'load_agent',
-           'write_synced', 'sorted_text', 'refuse_links', 'Checkpoint', 'Checkpoints', 'check_file', 'read_checkpoint',
-           'newest_checkpoint']
+           'exclusive_or', 'write_synced', 'sorted_text', 'refuse_links', 'Checkpoint', 'Checkpoints', 'check_entry',
+           'check_file', 'check_segments', 'read_checkpoint', 'newest_checkpoint']
 
 # %% ../nbs/07_checkpoint.ipynb #b58a8977
 import contextlib, hashlib, io, json, math, os, re, shutil, struct, zipfile
@@ -175,6 +175,14 @@ def load_agent(path, # the folder of a run
         raise ConfigError(f'{getattr(folder, which)} does not fit {folder.config.name} (actions {config.env.actions}): {e}') from None
     return agent, config
 
+# %% ../nbs/07_checkpoint.ipynb #94cddf18
+def exclusive_or(one, two): # bytes
+    "Both combined bit by bit, as long as the longer; the shorter goes on with zeros."
+    short, long = sorted((one, two), key=len)
+    result = np.frombuffer(long, np.uint8).copy()
+    result[:len(short)] ^= np.frombuffer(short, np.uint8)
+    return result.tobytes()
+
 # %% ../nbs/07_checkpoint.ipynb #2400d7b4
 def write_synced(path, # a new file
                  data): # bytes
@@ -183,8 +191,8 @@ def write_synced(path, # a new file
         file.write(data); file.flush(); os.fsync(file.fileno())
     return dict(size=len(data), sha256=sha256(data))
 
-# %% ../nbs/07_checkpoint.ipynb #ee096617
-FORMAT = 2 # version of what a checkpoint holds; another one is not read
+# %% ../nbs/07_checkpoint.ipynb #9f079296
+FORMAT = 3 # version of what a checkpoint holds; another one is not read
 LARGEST_ARRAYS = 2**31 # bytes; a larger file of a checkpoint is not read
 
 def sorted_text(manifest): # plain data
@@ -203,6 +211,7 @@ class Checkpoint(NamedTuple):
     state: dict # plain data
     arrays: dict # by name
     segments: dict # {name: dict(version, size, sha256)}
+    said: str = '' # what was found damaged and could be put right, as a sentence
 
     def segment(self, name): # of the segment
         "The arrays of a segment by name; raises `ValueError` if it holds no arrays, or `OSError`."
@@ -217,11 +226,10 @@ class Checkpoints:
 
     def segment(self, name, # of the segment
                 version, # number of the last write into it
-                arrays): # a function that returns its arrays by name
+                data): # bytes
         "The entry of a segment for the manifest; it is written unless the newest checkpoint has this version of it."
         known = self.kept.get(self.newest, {}).get(name)
         if known and known['version'] == version: return known
-        data = pack_arrays(arrays())
         entry = dict(version=version, size=len(data), sha256=sha256(data))
         write_atomic(self.path / 'frames' / f'{entry["sha256"]}.npz', data)
         return entry
@@ -251,13 +259,18 @@ class Checkpoints:
         "Write the files of a checkpoint; returns the entries of its segments; raises `OSError`."
         refuse_links(self.path)
         (self.path / 'frames').mkdir(parents=True, exist_ok=True)
-        entries = {name: self.segment(name, *rest) for name, rest in segments.items()}
+        entries, distinct, parity = {}, set(), b''
+        for name, (version, make) in segments.items():
+            data = pack_arrays(make())
+            entries[name] = self.segment(name, version, data)
+            if entries[name]['sha256'] not in distinct: parity = exclusive_or(parity, data)  # equal ones are one file
+            distinct.add(entries[name]['sha256'])
         sync(self.path / 'frames')
         partial = self.path / f'.{target.name}'
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         files = {name: write_synced(partial / name, data) for name, data in (
-            ('state.json', json.dumps(state).encode()), ('arrays.npz', pack_arrays(arrays)))}
+            ('state.json', json.dumps(state).encode()), ('arrays.npz', pack_arrays(arrays)), ('parity.bin', parity))}
         manifest = dict(format=FORMAT, step=step, files=files, segments=entries)
         write_synced(partial / 'manifest.json', json.dumps(manifest | dict(sha256=sha256(sorted_text(manifest))), indent=1).encode())
         sync(partial)
@@ -274,18 +287,44 @@ class Checkpoints:
         for path in (self.path / 'frames').iterdir():
             if path.name not in needed: path.unlink(missing_ok=True)
 
-# %% ../nbs/07_checkpoint.ipynb #614cf877
-def check_file(path, # the file; or the folder of one that is named by its SHA-256
-               entry, # of the manifest: dict(size, sha256)
-               suffix=''): # of a file that is named by its SHA-256
-    "Raises `ConfigError` unless the file is the one in the manifest."
+# %% ../nbs/07_checkpoint.ipynb #cc3855c2
+def check_entry(path, # the file, or the folder of one that is named by its SHA-256
+                entry): # of the manifest: dict(size, sha256)
+    "Raises `ConfigError` unless it is an entry."
     if not (isinstance(entry, dict) and type(entry.get('size')) is int and re.fullmatch('[0-9a-f]{64}', str(entry.get('sha256')))):
         raise ConfigError(f'its manifest has no size and SHA-256 of a file in {path}')
-    if suffix: path = path / (entry['sha256'] + suffix)
+
+def check_file(path, # the file
+               entry): # of the manifest: dict(size, sha256)
+    "Raises `ConfigError` unless the file is the one in the manifest."
+    check_entry(path, entry)
     if not path.is_file(): raise ConfigError(f'{path.name} is missing')
     if path.stat().st_size != entry['size']: raise ConfigError(f'{path.name} has {path.stat().st_size:,} bytes instead of {entry["size"]:,}')
     with path.open('rb') as file:
         if hashlib.file_digest(file, 'sha256').hexdigest() != entry['sha256']: raise ConfigError(f'{path.name} has another SHA-256 than the manifest says')
+
+# %% ../nbs/07_checkpoint.ipynb #73b5826d
+def check_segments(path, # the folder of a checkpoint
+                   entries): # of its segments, by name
+    "Check its segments, and put a damaged one right; returns a sentence if there was one; raises `ConfigError` if that cannot be done, `ValueError` or `OSError`."
+    frames, files, damaged = path.parent / 'frames', {}, {}
+    for entry in entries.values():
+        check_entry(frames, entry)
+        if type(entry['version']) is not int: raise ConfigError('its manifest has a segment without a version')
+        files[frames / f'{entry["sha256"]}.npz'] = entry
+    for file, entry in files.items():
+        try: check_file(file, entry)
+        except ConfigError as e: damaged[file] = str(e)
+    if not damaged: return ''
+    (file, what), *others = damaged.items()
+    if others: raise ConfigError(f'{what}, and so are {len(others)} more of its segments')
+    data = read_bounded(path / 'parity.bin', LARGEST_ARRAYS)
+    for whole in files.keys() - {file}: data = exclusive_or(data, read_bounded(whole, len(data)))
+    data = data[:files[file]['size']]
+    if sha256(data) != files[file]['sha256']: raise ConfigError(f'{what}, and the parity of its segments does not give it back')
+    refuse_links(path.parent)
+    write_atomic(file, data)
+    return f'{path} was damaged: {what}; it was computed anew from the other segments, and nothing is lost.'
 
 def read_checkpoint(path): # its folder
     "A `Checkpoint`; raises `ConfigError` if anything about it is damaged, or if another version wrote it."
@@ -299,23 +338,23 @@ def read_checkpoint(path): # its folder
             raise ConfigError(f'it has the format {shown(manifest["format"])}, and this version reads {FORMAT}')
         if own is None: raise ConfigError('its manifest.json has no SHA-256 of its own')  # which the first format did not have
         if type(manifest['step']) is not int or f'step_{manifest["step"]:010d}' != path.name: raise ConfigError(f'its manifest is of step {shown(manifest["step"])}')
-        for name in ('state.json', 'arrays.npz'): check_file(path / name, manifest['files'][name])
-        for entry in manifest['segments'].values():
-            if type(entry['version']) is not int: raise ConfigError('its manifest has a segment without a version')
-            check_file(path.parent / 'frames', entry, '.npz')
-        return Checkpoint(path, manifest['step'], read_json(path / 'state.json'), unpack_arrays(read_bounded(path / 'arrays.npz', LARGEST_ARRAYS)), manifest['segments'])
+        for name in ('state.json', 'arrays.npz', 'parity.bin'): check_file(path / name, manifest['files'][name])
+        said = check_segments(path, manifest['segments'])
+        arrays = unpack_arrays(read_bounded(path / 'arrays.npz', LARGEST_ARRAYS))
+        return Checkpoint(path, manifest['step'], read_json(path / 'state.json'), arrays, manifest['segments'], said)
     except ConfigError as e: raise ConfigError(f'{path} {wrong}: {e}.') from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as e:
         raise ConfigError(f'{path} is damaged: {brief(e)} ({type(e).__name__}).') from None
 
 def newest_checkpoint(path): # the folder `checkpoints`
-    "The newest `Checkpoint` that is whole, or None if there is none at all, and a line for each damaged one; raises `ConfigError` if all are."
+    "The newest `Checkpoint` that is whole, or None if there is none at all, and a sentence for each that was damaged; raises `ConfigError` if all are."
     damaged = []
     try: found = sorted((p for p in Path(path).iterdir() if re.fullmatch(r'step_[0-9]{10}', p.name)), reverse=True)
     except FileNotFoundError: found = []
     except OSError as e: raise ConfigError(f'{path} cannot be read: {e.strerror}.') from None
     for folder in found:
-        try: return read_checkpoint(folder), damaged
-        except ConfigError as e: damaged.append(str(e))
+        try: checkpoint = read_checkpoint(folder)
+        except ConfigError as e: damaged.append(str(e)); continue
+        return checkpoint, [f'{sentence} The one before it is used.' for sentence in damaged] + [checkpoint.said] * bool(checkpoint.said)
     if damaged: raise ConfigError(' '.join([*damaged, 'No checkpoint of this run can be used.']))
     return None, []

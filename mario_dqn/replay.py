@@ -297,13 +297,7 @@ class PriorityLanes(Lanes):
         "An episode of a game begins; one still open is cut, as if truncated."
         self._set(*super().begin(game, frame))
 
-    def add(self,
-            game, # lane, from 0
-            action, # the action taken
-            reward, # the learning reward for it
-            frame, # newest frame of the next observation, uint8 [height, width]
-            terminated, # whether the game was over
-            truncated): # whether the episode was cut off
+    def add(self, game, action, reward, frame, terminated, truncated): # as for `FrameRings.add`
         "Store one step of a game."
         self._set(*super().add(game, action, reward, frame, terminated, truncated))
 

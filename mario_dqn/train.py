@@ -22,7 +22,7 @@ from .config import Config, ConfigError, RunFolder, TrainingError, load_config, 
 from .env import SELECTION, action_bytes
 from .evaluate import Condition, evaluate, frames_of, write_video
 from .network import faster_precision
-from .replay import Replay, copy_into, replay_bytes, restore_segment, restore_small, segment_arrays, segments, small_arrays
+from .replay import SEGMENT, Replay, copy_into, replay_bytes, restore_segment, restore_small, segment_arrays, segments, small_arrays
 from .vector import EpisodeRecord, GameVector, games_state, restore_games
 
 # %% ../nbs/08_train.ipynb #3310207f
@@ -94,7 +94,7 @@ def disk_space(config, capacity=None): # as for `replay_size`
     "The most bytes that the files of a run will take."
     interval = config.run.checkpoint_interval * 1.1 + 1024 * config.run.games      # slots: a tenth more, and parts of two segments a game
     changed = min(1.0, interval / (capacity or config.agent.replay_capacity))
-    return int(replay_size(config, capacity) * (1 + 2 * changed)) + 64 * weight_count(config) + 30_000_000
+    return int(replay_size(config, capacity) * (1 + 2 * changed)) + 64 * weight_count(config) + 3 * SEGMENT * config.env.size**2 + 30_000_000
 
 def free_disk(folder): # `RunFolder`
     "The bytes that the files of a run can take, those of its checkpoints included; None where the system does not tell."
@@ -729,8 +729,8 @@ def go_on(folder, # `RunFolder` in the stage 'training'
     "Go on with a run from its newest checkpoint that is whole; returns the runner and its outcome; raises `ConfigError` and `TrainingError`."
     with folder.lock:
         config = load_config(folder.config)
-        checkpoint, damaged = newest_checkpoint(folder.checkpoints)
-        for sentence in damaged: say(f'{sentence} The one before it is used.')
+        checkpoint, said = newest_checkpoint(folder.checkpoints)
+        for sentence in said: say(sentence)
         if checkpoint is None and folder.metrics.exists():
             raise ConfigError(f'{folder.path} has no checkpoint to go on from; begin the run anew with --force, or another one in another folder.')
         sweep(folder)
