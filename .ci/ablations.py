@@ -2,15 +2,17 @@
 
 Usage: python .ci/ablations.py [--seeds N] [--steps N] [--out FOLDER] [--variants NAME …]
 
-Every run is a plain `mario_dqn train` on one processor core, two runs side by side; a run whose folder is finished already is not
-repeated, so the script can be stopped and started again. The runs lie in FOLDER (default: save/ablations/); the table is written to
-nbs/tutorials/ablations.csv after each of them: one row for every 5,000 agent steps, and in the last row of a run the clear rate of 100
-episodes with sticky actions, played by the weights at its end on the seeds for selection. Rows of other variants and seeds stay in the
-table. Three seeds of everything should take about five hours on two cores on which nothing else runs; that is an estimate.
+Every run is a plain `mario_dqn train` with one thread for the network and one for the games, two runs side by side; a run whose folder is
+finished already is not repeated, so the script can be stopped and started again. The runs lie in FOLDER (default: save/ablations/); the
+table is written to nbs/tutorials/ablations.csv after each of them. It has a row for every 10,000 agent steps with the training episodes
+that ended in them and had begun at the level's start, and in the last row of a run the 100 episodes with sticky actions that the weights
+at its end played, on the seeds for selection. Rows of other variants and seeds stay in the table. Nothing else should run meanwhile.
 """
-import argparse, csv, itertools, json, subprocess, sys
-from concurrent.futures import ThreadPoolExecutor
+import argparse, csv, io, itertools, json, statistics, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+
+from mario_dqn.config import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 VARIANTS = {
@@ -22,8 +24,8 @@ VARIANTS = {
     'longer horizon': {'agent.discount': 0.9, 'agent.reward_scale': 1 / 15},
     'penalty at deaths': {'agent.death_penalty': 0},
 } # what is switched off, and how
-EVERY = 5_000  # agent steps between the rows of a run in the table
-COLUMNS = ['off', 'seed', 'step', 'seconds', 'score_100', 'x_100', 'clear_100', 'episodes', 'clear_rate', 'score_mean']
+EVERY = 10_000  # agent steps between the rows of a run in the table
+COLUMNS = ['off', 'seed', 'step', 'seconds', 'training_episodes', 'training_score', 'episodes', 'clear_rate', 'score_mean']
 
 
 def command(changes, seed, steps, folder):
@@ -52,12 +54,13 @@ def rows(path):
 
 def curve(name, seed, folder):
     "The rows of one finished run for the table."
-    seconds = {row['step']: row['seconds'] for row in rows(folder / 'timing.csv')}
+    seconds = {int(row['step']): row['seconds'] for row in rows(folder / 'timing.csv')}
+    whole = [row for row in rows(folder / 'episodes.csv') if row['start'] == 'level']
     (last,) = rows(folder / 'evaluations.csv')
-    for row in rows(folder / 'metrics.csv'):
-        if int(row['step']) % EVERY: continue
-        found = {key: row[key] for key in ('step', 'score_100', 'x_100', 'clear_100')} | dict(off=name, seed=seed, seconds=seconds[row['step']])
-        yield found | ({key: last[key] for key in ('episodes', 'clear_rate', 'score_mean')} if row['step'] == last['step'] else {})
+    for step in range(EVERY, int(last['step']) + 1, EVERY):
+        scores = [float(row['score']) for row in whole if step - EVERY < int(row['step']) <= step]
+        found = dict(off=name, seed=seed, step=step, seconds=seconds[step], training_episodes=len(scores), training_score=round(statistics.mean(scores), 1))
+        yield found | ({key: last[key] for key in ('episodes', 'clear_rate', 'score_mean')} if step == int(last['step']) else {})
 
 
 def write(table, runs):
@@ -65,12 +68,12 @@ def write(table, runs):
     done = {(name, str(seed)): list(curve(name, seed, folder)) for name, seed, folder in runs if finished(folder)}
     others = {}
     for row in rows(table) if table.exists() else []:
-        if row['off'] in VARIANTS: others.setdefault((row['off'], row['seed']), []).append(row)
-    every = others | done
-    with open(table, 'w', newline='') as file:
-        writer = csv.DictWriter(file, COLUMNS, restval='', lineterminator='\n')
-        writer.writeheader()
-        for name, seed in sorted(every, key=lambda run: (int(run[1]), list(VARIANTS).index(run[0]))): writer.writerows(every[name, seed])
+        if row['off'] in VARIANTS and list(row) == COLUMNS: others.setdefault((row['off'], row['seed']), []).append(row)
+    every, text = others | done, io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval='', lineterminator='\n')
+    writer.writeheader()
+    for name, seed in sorted(every, key=lambda run: (int(run[1]), list(VARIANTS).index(run[0]))): writer.writerows(every[name, seed])
+    write_atomic(table, text.getvalue())
 
 
 def main():
@@ -87,9 +90,13 @@ def main():
         run(VARIANTS[name], seed, arguments.steps, folder)
         print(f'without {name}, seed {seed}: {folder}' if VARIANTS[name] else f'{name}, seed {seed}: {folder}', flush=True)
     with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(one, *each) for each in runs]:
-            done.result()
-            write(table, runs)
+        try:
+            for done in as_completed([pool.submit(one, *each) for each in runs]):
+                done.result()
+                write(table, runs)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # those that have not begun
+            raise
     print(f'The table is {table}')
 
 

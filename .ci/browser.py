@@ -256,6 +256,10 @@ def check_tutorials(lab):
         tab.expect(shown >= pictures, f'{name} shows its {shown} pictures')
         tab.shot(name)
     lab.complaints += second.complaints
+    lab.open('ingredients.ipynb', tutorial('ingredients.ipynb'))
+    lab.run_all()
+    lab.wait_for_all()
+    lab.expect(page.locator('.jp-RenderedImage img').count() == 2, 'ingredients shows its curves')
 
 
 def check_live(lab):

@@ -99,12 +99,15 @@ def traces():
 
 
 def paths():
-    "What a cell has said holds no path of the machine on which it ran."
-    place = re.compile('.{0,40}(?:' + '|'.join(map(re.escape, ('/site-packages/', '/home/', '/Users/', f'{ROOT}/'))) + ').{0,40}')
-    found = []
-    for file in (ROOT / 'nbs').rglob('*.ipynb'):
-        for cell in json.loads(file.read_text(encoding='utf-8'))['cells']:
-            found += [f'{file.relative_to(ROOT).as_posix()}: … {text} …' for text in place.findall(json.dumps(cell.get('outputs', []), ensure_ascii=False))]
+    "What a cell has said holds no path of a machine on which it ran."
+    places = ('/site-packages/', '/home/', '/root/', '/Users/', '/tmp/', '/var/', '/usr/', '/opt/', r'\\Users\\', f'{ROOT}/')
+    found, place = [], re.compile('.{0,40}(?:' + '|'.join(map(re.escape, places)) + ').{0,40}')
+    for name in tracked():
+        if not name.endswith('.ipynb'): continue
+        for cell in json.loads((ROOT / name).read_text(encoding='utf-8'))['cells']:
+            outputs = [output.get('data', {}) | dict(text=output.get('text', '')) for output in cell.get('outputs', [])]
+            words = json.dumps([{kind: text for kind, text in output.items() if kind.startswith('text')} for output in outputs], ensure_ascii=False)
+            found += [f'{name}: … {text} …' for text in place.findall(words)]
     return found
 
 

@@ -4,7 +4,7 @@ Usage: python .ci/soak.py [--minutes 20] [--warm-up 17] [--out save/soak.csv]
        python .ci/soak.py --process NUMBER --run FOLDER     watches a run that is going on already
 The warm-up lasts until the replay memory is full, since its pages come into being as they are written. Linux only.
 """
-import argparse, csv, os, subprocess, sys, tempfile, time
+import argparse, contextlib, csv, os, subprocess, sys, tempfile, time
 from pathlib import Path
 import numpy as np
 
@@ -19,11 +19,12 @@ def sample(process, # its number
     return step, 1024 * int(status['VmRSS'].split()[0]), len(os.listdir(f'/proc/{process}/fd')), int(status['Threads'])
 
 def watch(process, run, minutes, interval=10): # seconds between two samples
-    "Rows of `COLUMNS` for so many minutes."
+    "Rows of `COLUMNS` for so many minutes, or until the process ends."
     rows, begun = [], time.time()
-    while (passed := time.time() - begun) < 60 * minutes:
-        rows.append((round(passed, 1), *sample(process, run)))
-        time.sleep(interval)
+    with contextlib.suppress(OSError, KeyError):  # what /proc tells of a process that has ended
+        while (passed := time.time() - begun) < 60 * minutes:
+            rows.append((round(passed, 1), *sample(process, run)))
+            time.sleep(interval)
     return rows
 
 def summary(rows): # of `watch`
@@ -46,6 +47,7 @@ def main():
     options.add_argument('--process', type=int)
     options.add_argument('--run', type=Path)
     args = options.parse_args()
+    if (args.process is None) != (args.run is None): options.error('--process and --run belong together.')
     if args.process: rows = watch(args.process, args.run, args.minutes)
     else:
         with tempfile.TemporaryDirectory() as place:
@@ -57,6 +59,7 @@ def main():
             finally:
                 training.terminate()
                 training.wait()
+    if len(rows) < 8: sys.exit('The process ended before there was something to see.')
     with args.out.open('w', newline='') as file: csv.writer(file).writerows([COLUMNS, *rows])
     print('\n'.join(summary(rows)))
 

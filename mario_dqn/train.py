@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 from .agent import UpdateResult, agent_arrays, epsilon_at, epsilon_ladder, keras, restore_agent
-from .checkpoint import Checkpoints, build_agent, newest_checkpoint, refuse_links, remove_weights, save_weights
+from .checkpoint import Checkpoints, build_agent, newest_checkpoint, read_manifest, refuse_links, remove_weights, save_weights
 from .config import Config, ConfigError, RunFolder, TrainingError, load_config, network_size, read_text, to_yaml, with_values, write_atomic
 from .env import SELECTION, action_bytes
 from .evaluate import Condition, evaluate, frames_of, write_video
@@ -731,6 +731,10 @@ def go_on(folder, # `RunFolder` in the stage 'training'
         config = load_config(folder.config)
         checkpoint, said = newest_checkpoint(folder.checkpoints)
         for sentence in said: say(sentence)
+        try: read_manifest(folder)
+        except ConfigError as e:
+            say(f'{e} It is made anew, from what the checkpoint has.')
+            folder.manifest.unlink()
         if checkpoint is None and folder.metrics.exists():
             raise ConfigError(f'{folder.path} has no checkpoint to go on from; begin the run anew with --force, or another one in another folder.')
         sweep(folder)
