@@ -99,15 +99,14 @@ def traces():
 
 
 def paths():
-    "What a cell has said holds no path of a machine on which it ran."
-    places = ('/site-packages/', '/home/', '/root/', '/Users/', '/tmp/', '/var/', '/usr/', '/opt/', r'\\Users\\', f'{ROOT}/')
-    found, place = [], re.compile('.{0,40}(?:' + '|'.join(map(re.escape, places)) + ').{0,40}')
+    "What a cell has said holds no absolute path, which would be that of a machine on which it ran."
+    found, place = [], re.compile(r'(?<![\w/:.…])(?:/(?!proc/|etc/|dev/)[\w.-]+/|[A-Z]:\\)[\w.-].{0,60}')
     for name in tracked():
         if not name.endswith('.ipynb'): continue
         for cell in json.loads((ROOT / name).read_text(encoding='utf-8'))['cells']:
-            outputs = [output.get('data', {}) | dict(text=output.get('text', '')) for output in cell.get('outputs', [])]
-            words = json.dumps([{kind: text for kind, text in output.items() if kind.startswith('text')} for output in outputs], ensure_ascii=False)
-            found += [f'{name}: … {text} …' for text in place.findall(words)]
+            for output in cell.get('outputs', []):
+                texts = [output.get('text', ''), *(output.get('data', {}).get(kind, '') for kind in ('text/plain', 'text/markdown'))]
+                found += [f'{name}: {path}' for text in texts for path in place.findall(''.join(text))]
     return found
 
 
