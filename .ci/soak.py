@@ -59,7 +59,8 @@ def main():
             finally:
                 training.terminate()
                 training.wait()
-    if len(rows) < 8: sys.exit('The process ended before there was something to see.')
+    if len(rows) < 8: sys.exit(f'{len(rows)} samples are too few: the process ended too early, or --minutes is too small.')
+    if rows[-1][0] < 60 * args.minutes - 30: print(f'The process ended after {rows[-1][0] / 60:.1f} of {args.minutes:g} minutes.')
     with args.out.open('w', newline='') as file: csv.writer(file).writerows([COLUMNS, *rows])
     print('\n'.join(summary(rows)))
 

@@ -297,7 +297,7 @@ class PriorityLanes(Lanes):
         "An episode of a game begins; one still open is cut, as if truncated."
         self._set(*super().begin(game, frame))
 
-    def add(self, game, action, reward, frame, terminated, truncated): # as for `FrameRings.add`
+    def add(self, game, action, reward, frame, terminated, truncated): # as for `Lanes.add`
         "Store one step of a game."
         self._set(*super().add(game, action, reward, frame, terminated, truncated))
 
