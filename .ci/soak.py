@@ -52,7 +52,7 @@ def main():
     else:
         with tempfile.TemporaryDirectory() as place:
             run = Path(place) / 'soak'
-            training = subprocess.Popen([sys.executable, '-m', 'mario_dqn', 'train', '--steps', '1000000000', '--out', str(run)])
+            training = subprocess.Popen([sys.executable, '-m', 'mario_dqn', 'train', '--steps', '1000000000', '--out', str(run)], stdout=subprocess.DEVNULL)
             try:
                 time.sleep(60 * args.warm_up)
                 rows = watch(training.pid, run, args.minutes)
