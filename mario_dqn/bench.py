@@ -14,8 +14,8 @@ from .agent import keras
 from .config import with_values
 from .env import make_env
 from .network import frames_last, q_network
-from .train import Practice, machine_facts, peak_memory, predicted_memory
-from .vector import GameVector
+from .train import Practice, machine_facts, predicted_memory
+from .vector import GameVector, peak_memory
 
 # %% ../nbs/13_bench.ipynb #d3d20e42
 def timings(tasks, # functions without arguments, by name
@@ -71,7 +71,7 @@ def parts(config, # `Config`
     run, batch, rng = config.run, config.agent.batch_size, np.random.default_rng(1)
     agent, replay, exponent = practice.agent, practice.replay, config.agent.importance_exponent
     def vector(games, workers): return GameVector(config.env, games, run.seed, run.middle_starts, workers)
-    games = dict(one_game=vector(1, 1), all_games=vector(run.games, run.game_threads), one_core=vector(run.games, 1))
+    games = dict(one_game=vector(1, 1), all_games=vector(run.games, run.threads + run.game_threads), one_core=vector(run.games, 1))
     same, frame = replay.sample(batch, exponent, rng), practice.observation[0][-1]
     def learn():
         chosen = replay.sample(batch, exponent, rng)
@@ -155,7 +155,7 @@ def table(config, # `Config`
     ideal = max(times['one_core'], learning)
     return [
         Measure('frames_one_game', skip / times['one_game'], 'frames/s', 'emulator frames of one game with all wrappers'),
-        Measure('frames_all_games', skip * games / times['all_games'], 'frames/s', f'of {games} games on their threads'),
+        Measure('frames_all_games', skip * games / times['all_games'], 'frames/s', f'of {games} games on all {config.run.threads + config.run.game_threads} threads'),
         Measure('emulation', 1e3 * times['one_core'], 'ms', f'one step of {games} games on one core'),
         Measure('acting', 1e3 * times['act'], 'ms', f'actions for {games} observations'),
         Measure('update', 1e3 * times['update'], 'ms', f'one update with a batch of {batch}'),
@@ -172,7 +172,7 @@ def table(config, # `Config`
         Measure('replay_sample', 1 / times['sample'], '1/s', f'batches of {batch} sampled'),
         Measure('replay_memory', allocated / 1e6, 'MB', f'{config.agent.replay_capacity:,} transitions, as allocated'),
         Measure('predicted_memory', predicted / 1e6, 'MB', 'what was expected before the start'),
-        Measure('peak_memory', peak and peak / 1e6, 'MB', 'largest resident size of the process while the parts were measured')]
+        Measure('peak_memory', peak and peak / 1e6, 'MB', 'largest resident size while the parts were measured, that of the games included')]
 
 # %% ../nbs/13_bench.ipynb #5f1b800b
 def bench(config, # `Config`
@@ -184,7 +184,8 @@ def bench(config, # `Config`
     try:
         with parts(config, practice) as tasks: times = timings(tasks, seconds, rounds)
     finally: practice.games.close()
-    peak, allocated = peak_memory(), practice.replay.nbytes
+    peaks, allocated = (peak_memory(), practice.games.peak), practice.replay.nbytes
+    peak = None if None in peaks else sum(peaks)
     del practice, tasks                                     # and with them the memory that they hold
     theirs, ours = compare_loops(config, 4 * seconds, rounds)  # a step of theirs takes long, so its slices are longer
     lines = table(config, {name: float(np.median(slices)) for name, slices in times.items()}, float(np.median(theirs)),
