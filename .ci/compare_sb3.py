@@ -15,8 +15,8 @@ latter. Nothing of the project needs it, and no test runs it. To make it:
 What is the same on both sides: the game with its whole stack of wrappers, eight games, the network and its number of weights, plain
 DQN in float32 (no dueling, no double, no bins, no normalisation, one step, uniform sampling), batches of 32, 8 samples for each agent
 step, the size of the replay memory, epsilon, Adam with a constant step size, a target network that is copied every 10 updates, two
-cores and two threads. What differs is what each makes of it: SubprocVecEnv and PyTorch there, threads and Keras
-here. The sides take turns, each in a fresh process, and the medians are compared. Nothing else should run meanwhile.
+cores. What differs is what each makes of it: there a process for each game, and PyTorch with as many threads as cores; here one
+process with two threads for the games, and Keras with one. The sides take turns, each in a fresh process, and the medians are compared. Nothing else should run meanwhile.
 """
 import argparse, json, os, statistics, subprocess, sys, time
 from pathlib import Path
@@ -35,7 +35,7 @@ def config():
         'agent.dueling': False, 'agent.double': False, 'agent.n_step': 1, 'agent.priority_exponent': 0.0, 'agent.importance_exponent': 0.0,
         'agent.target_mix': 1.0, 'agent.learning_rate_half': 0, 'agent.batch_size': BATCH, 'agent.samples_per_step': float(SAMPLES), 'agent.replay_capacity': CAPACITY,
         'agent.learning_starts': STARTS, 'agent.epsilon_start': EPSILON, 'agent.epsilon_end': EPSILON, 'agent.epsilon_power': 1.0,
-        'run.games': GAMES, 'run.threads': CORES, 'run.middle_starts': 0.0})
+        'run.games': GAMES, 'run.threads': CORES - 1, 'run.game_threads': CORES, 'run.middle_starts': 0.0})
 
 
 class Clock:
@@ -57,7 +57,7 @@ def ours(seconds):
     "Measure our loop."
     settings = config()
     from mario_dqn.config import set_threads
-    set_threads(CORES)
+    set_threads(settings.run.threads)
     from mario_dqn.train import Practice
     practice, clock = Practice(settings), Clock(seconds)
     practice.begin()

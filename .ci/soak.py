@@ -1,4 +1,4 @@
-"""Trains for a while and watches the process: resident size, open files, threads and speed should stay as they are.
+"""Trains for a while and watches the processes: resident size, open files, threads and speed should stay as they are.
 
 Usage: python .ci/soak.py [--minutes 20] [--warm-up 17] [--out save/soak.csv]
        python .ci/soak.py --process NUMBER --run FOLDER     watches a run that is going on already
@@ -12,11 +12,13 @@ COLUMNS = ('seconds', 'step', 'resident_bytes', 'open_files', 'threads')
 
 def sample(process, # its number
            run): # the run's folder, `Path`
-    "Agent steps so far, resident size in bytes, open files and threads of a process."
-    status = dict(line.split(':', 1) for line in Path(f'/proc/{process}/status').read_text().splitlines())
+    "Agent steps so far, and resident size in bytes, open files and threads of a process and the one that plays its games."
+    both = [Path('/proc', number) for number in (str(process), *Path(f'/proc/{process}/task/{process}/children').read_text().split())]
+    status = [dict(line.split(':', 1) for line in (one / 'status').read_text().splitlines()) for one in both]
     lines = (run / 'timing.csv').read_text().splitlines() if (run / 'timing.csv').exists() else []
     step = int(lines[-1].split(',')[0]) if len(lines) > 1 else 0
-    return step, 1024 * int(status['VmRSS'].split()[0]), len(os.listdir(f'/proc/{process}/fd')), int(status['Threads'])
+    return (step, 1024 * sum(int(one['VmRSS'].split()[0]) for one in status), sum(len(os.listdir(one / 'fd')) for one in both),
+            sum(int(one['Threads']) for one in status))
 
 def watch(process, run, minutes, interval=10): # seconds between two samples
     "Rows of `COLUMNS` for so many minutes, or until the process ends."
