@@ -56,7 +56,7 @@ LEVELS = tuple(f'{world}-{stage}' for world in range(1, 9) for stage in range(1,
 class EnvConfig:
     "How the game is played and shown to the agent."
     level: str = setting('1-1', 'world and stage, the 1-1 of SuperMarioBros-1-1-v0', options=LEVELS)
-    actions: str = setting('right_only', 'set of joypad combinations', options=('right_only', 'simple', 'complex'))
+    actions: str = setting('right_only', 'set of joypad combinations', options=('right_only', 'simple', 'complex', 'run'))
     frame_skip: int = setting(4, 'emulator frames an action is held', 1, 16)
     crop_top: int = setting(32, 'pixel rows cut off at the top, where the score stands', 0, 120)
     size: int = setting(68, 'height and width of an observation, in pixels', 36, 240)

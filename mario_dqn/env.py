@@ -154,7 +154,7 @@ class RandomStart(RecordConstructorArgs, gymnasium.Wrapper):
         return observation, info
 
 # %% ../nbs/01_env.ipynb #87f6f063
-ACTIONS = dict(right_only=RIGHT_ONLY, simple=SIMPLE_MOVEMENT, complex=COMPLEX_MOVEMENT)
+ACTIONS = dict(right_only=RIGHT_ONLY, simple=SIMPLE_MOVEMENT, complex=COMPLEX_MOVEMENT, run=[['right', 'B'], ['right', 'A', 'B']])
 
 def action_bytes(name): # a key of `ACTIONS`
     "The joypad byte of each action of a set."
