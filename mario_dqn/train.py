@@ -6,9 +6,10 @@
 __all__ = ['KNOBS', 'learning_reward', 'weight_count', 'replay_size', 'added_memory', 'predicted_memory', 'memory_text',
            'kernel_numbers', 'available_memory', 'disk_space', 'free_disk', 'shortage', 'check_room', 'value_limit',
            'check_update', 'check_finite', 'Practice', 'practice_state', 'practice_arrays', 'practice_segments', 'part',
-           'restore_practice', 'Callback', 'mean', 'metrics_row', 'episode_row', 'select', 'stop_signals', 'fitting',
-           'Runner', 'number_text', 'CsvLog', 'FaultLog', 'TensorBoardLog', 'SaveWeights', 'Recordings', 'ProgressBar',
-           'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes', 'train', 'stage', 'sweep', 'go_on']
+           'restore_practice', 'Callback', 'mean', 'metrics_row', 'episode_row', 'rank', 'select', 'stop_signals',
+           'fitting', 'Runner', 'number_text', 'CsvLog', 'FaultLog', 'TensorBoardLog', 'SaveWeights', 'Recordings',
+           'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes', 'train', 'stage',
+           'sweep', 'go_on']
 
 # %% ../nbs/08_train.ipynb #d3577be1
 import collections, contextlib, functools, importlib.metadata, json, math, os, platform, re, shutil, signal, sys, tempfile, time
@@ -283,6 +284,11 @@ def episode_row(step, # agent steps of the run when it ended
     return dict(step=step, game=record.game, episode=record.episode, start=record.start, score=record.score, x=record.x,
                 cleared=int(record.cleared), terminated=int(record.terminated), length=record.length, epsilon=float(epsilon))
 
+# %% ../nbs/08_train.ipynb #b6743dbe
+def rank(numbers): # of `select`, or a row of evaluations.csv with its numbers read
+    "What makes weights the best: the share of games cleared, then the mean score."
+    return numbers['clear_rate'], numbers['score_mean']
+
 # %% ../nbs/08_train.ipynb #e0a7acec
 def select(agent, # `Agent`
            config, # `Config`
@@ -324,7 +330,7 @@ class Runner:
                  checkpoints=None, # `Checkpoints` to be written; none, if None
                  about=None): # plain data that is kept in the checkpoints
         self.config, self.callbacks, self.practice = config, list(callbacks), Practice(config, weights)
-        self.episodes, self.recent, self.best_score, self.best_weights = 0, collections.deque(maxlen=100), -np.inf, None
+        self.episodes, self.recent, self.best_rank, self.best_weights = 0, collections.deque(maxlen=100), (), None
         self.checkpoints, self.about, self.resumed, self.resumed_from = checkpoints, about, None, None
         self.due, self.whole, self.evaluating, self.signal, self.faults = False, False, False, None, 0
 
@@ -434,8 +440,8 @@ class Runner:
         try: numbers, episodes = select(self.agent, self.config, fault=self.repeated)
         finally: self.evaluating = False
         self.whole = False
-        best = numbers['score_mean'] > self.best_score
-        if best: self.best_score, self.best_weights = numbers['score_mean'], self.agent.weights()
+        best = rank(numbers) > self.best_rank  # the first is better than ()
+        if best: self.best_rank, self.best_weights = rank(numbers), self.agent.weights()
         self.tell('evaluation', dict(step=self.step) | numbers | dict(best=int(best)), episodes)
         self.due, self.whole = False, True
 
@@ -443,7 +449,7 @@ class Runner:
         if self.checkpoints is None: return
         self.check()
         state = dict(practice=practice_state(self.practice), episodes=self.episodes, recent=list(self.recent), due=self.due, about=self.about, faults=self.faults,
-                     best_score=None if self.best_weights is None else self.best_score,
+                     best_rank=self.best_rank,
                      callbacks={type(callback).__name__: callback.state() for callback in self.callbacks})
         best = {f'best/{name}': array for name, array in (self.best_weights or {}).items()}
         self.checkpoints.save(self.step, state, practice_arrays(self.practice) | best, practice_segments(self.practice))
@@ -455,7 +461,8 @@ class Runner:
             begun, lost = restore_practice(self.practice, state['practice'], checkpoint)
             self.episodes, self.due, self.faults = state['episodes'], state['due'], state.get('faults', 0)
             self.recent.extend(EpisodeRecord(*values) for values in state['recent'])
-            if state['best_score'] is not None: self.best_score, self.best_weights = state['best_score'], part(checkpoint.arrays, 'best')
+            self.best_rank = tuple(state['best_rank'])
+            if self.best_rank: self.best_weights = part(checkpoint.arrays, 'best')
             self.about, self.resumed, self.resumed_from = state['about'], state['callbacks'], checkpoint.path
         return ([f'Game {game} could not be rebuilt and begins a new episode.' for game in begun]
                 + ([f'{lost} snapshots could not be rebuilt and are dropped.'] if lost else [])
