@@ -459,7 +459,7 @@ class Runner:
         with fitting(checkpoint.path):
             state = checkpoint.state
             begun, lost = restore_practice(self.practice, state['practice'], checkpoint)
-            self.episodes, self.due, self.faults = state['episodes'], state['due'], state.get('faults', 0)
+            self.episodes, self.due, self.faults = state['episodes'], state['due'], state['faults']
             self.recent.extend(EpisodeRecord(*values) for values in state['recent'])
             self.best_rank = tuple(state['best_rank'])
             if self.best_rank: self.best_weights = part(checkpoint.arrays, 'best')

@@ -389,7 +389,8 @@ class GameProcess:
         "The error of a process that ended unasked."
         self.process.kill()                                                         # should it only have closed its output
         code = self.process.wait()
-        how = f'ended with code {code}' if code >= 0 else f'was ended by signal {-code}' + '; the system may have been short of memory' * (code == -9)
+        how = f'ended with code {code}' if code >= 0 else f'was ended by signal {-code}'
+        if code == -9: how += '; the system may have been short of memory'
         return TrainingError(f'The process that plays the games {how}.')
 
     def step_async(self, actions): # int [G]
