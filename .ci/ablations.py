@@ -24,6 +24,7 @@ VARIANTS = {
     'longer horizon': {'agent.discount': 0.9, 'agent.reward_scale': 1 / 15},
     'penalty at deaths': {'agent.death_penalty': 0},
 } # what is switched off, and how
+COMMON = {'env.actions': 'right_only', 'agent.discount': 0.95, 'agent.learning_rate': 2.5e-4, 'agent.learning_rate_half': 50_000}  # the defaults when the table was begun
 EVERY = 10_000  # agent steps between the rows of a run in the table
 COLUMNS = ['off', 'seed', 'step', 'seconds', 'training_episodes', 'training_score', 'episodes', 'clear_rate', 'score_mean']
 
@@ -32,7 +33,7 @@ def command(changes, seed, steps, folder):
     "The command line of one run on one core."
     alone = {'run.threads': 1, 'run.game_threads': 1, 'run.baselines': False, 'run.record': False, 'run.final_episodes': 1,
              'run.eval_interval': steps, 'run.eval_episodes': 100}
-    settings = itertools.chain.from_iterable(('--set', f'{key}={json.dumps(value)}') for key, value in (alone | changes).items())
+    settings = itertools.chain.from_iterable(('--set', f'{key}={json.dumps(value)}') for key, value in (COMMON | alone | changes).items())
     return [sys.executable, '-m', 'mario_dqn', 'train', '--seed', str(seed), '--steps', str(steps), '--out', str(folder), *settings]
 
 

@@ -56,7 +56,7 @@ LEVELS = tuple(f'{world}-{stage}' for world in range(1, 9) for stage in range(1,
 class EnvConfig:
     "How the game is played and shown to the agent."
     level: str = setting('1-1', 'world and stage, the 1-1 of SuperMarioBros-1-1-v0', options=LEVELS)
-    actions: str = setting('right_only', 'set of joypad combinations', options=('right_only', 'simple', 'complex', 'run'))
+    actions: str = setting('run', 'set of joypad combinations', options=('right_only', 'simple', 'complex', 'run'))
     frame_skip: int = setting(4, 'emulator frames an action is held', 1, 16)
     crop_top: int = setting(32, 'pixel rows cut off at the top, where the score stands', 0, 120)
     size: int = setting(68, 'height and width of an observation, in pixels', 36, 240)
@@ -82,10 +82,10 @@ class AgentConfig:
     value_high: float = setting(14.0, 'centre of the highest bin', -1e6, 1e6)
     dueling: bool = setting(True, 'separate streams for value and advantage (Wang et al. 2016)')
     double: bool = setting(True, 'the online network picks the next action (van Hasselt et al. 2016)')
-    discount: float = setting(0.95, 'worth of a reward one step later', 0.0, 0.9999)
+    discount: float = setting(0.9, 'worth of a reward one step later', 0.0, 0.9999)
     n_step: int = setting(3, 'rewards summed before the bootstrap', 1, 20)
-    learning_rate: float = setting(2.5e-4, 'step size of Adam', 1e-8, 1.0)
-    learning_rate_half: int = setting(50_000, 'updates until the step size is half of that, a third after twice as many; 0 for never', 0, 1_000_000_000)
+    learning_rate: float = setting(1e-3, 'step size of Adam', 1e-8, 1.0)
+    learning_rate_half: int = setting(20_000, 'updates until the step size is half of that, a third after twice as many; 0 for never', 0, 1_000_000_000)
     adam_epsilon: float = setting(1.5e-4, 'term that keeps the steps of Adam small where gradients are small', 1e-10, 1.0)
     gradient_norm: float = setting(10.0, 'longest gradient; a longer one is scaled down to it', 1e-6, 1e6)
     huber_delta: float = setting(1.0, 'TD error from which on the loss of a plain number grows linearly', 1e-6, 1e6)
@@ -112,7 +112,7 @@ class AgentConfig:
 class RunConfig:
     "How a training run is carried out."
     seed: int = setting(0, 'every random number of a run derives from it', 0, 2**31 - 1)
-    steps: int = setting(300_000, 'agent steps, all games together', 1, 1_000_000_000)
+    steps: int = setting(250_000, 'agent steps, all games together', 1, 1_000_000_000)
     games: int = setting(8, 'games played side by side', 1, 256)
     threads: int = setting(1, 'processor threads for the network', 1, 256)
     game_process: bool = setting(True, 'play the games in a process of their own, beside that of the network')
@@ -326,8 +326,7 @@ PRESETS = dict(
           'agent.epsilon_steps': 500, 'run.games': 4, 'run.steps': 1_000,
           'run.metrics_interval': 100, 'run.checkpoint_interval': 200, 'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
           'env.stuck_limit': 25},
-    gpu={'run.games': 32, 'run.game_threads': 8, 'run.steps': 2_000_000, 'agent.batch_size': 256, 'agent.learning_rate': 5e-4,
-         'agent.learning_starts': 10_000},
+    gpu={'run.games': 32, 'run.game_threads': 8, 'run.steps': 2_000_000, 'agent.batch_size': 256, 'agent.learning_starts': 10_000},
 )
 
 def preset(name): # a key of `PRESETS`
