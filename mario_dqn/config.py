@@ -85,7 +85,7 @@ class AgentConfig:
     discount: float = setting(0.9, 'worth of a reward one step later', 0.0, 0.9999)
     n_step: int = setting(3, 'rewards summed before the bootstrap', 1, 20)
     learning_rate: float = setting(1e-3, 'step size of Adam', 1e-8, 1.0)
-    learning_rate_half: int = setting(20_000, 'updates until the step size is half of that, a third after twice as many; 0 for never', 0, 1_000_000_000)
+    learning_rate_half: int = setting(50_000, 'updates until the step size is half of that, a third after twice as many; 0 for never', 0, 1_000_000_000)
     adam_epsilon: float = setting(1.5e-4, 'term that keeps the steps of Adam small where gradients are small', 1e-10, 1.0)
     gradient_norm: float = setting(10.0, 'longest gradient; a longer one is scaled down to it', 1e-6, 1e6)
     huber_delta: float = setting(1.0, 'TD error from which on the loss of a plain number grows linearly', 1e-6, 1e6)
