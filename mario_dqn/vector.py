@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['StartPool', 'EpisodeRecord', 'GameStep', 'RewardError', 'Game', 'Workers', 'answers', 'GameFault', 'problem',
            'VectorStep', 'GameVector', 'moment_state', 'games_state', 'restore_games', 'peak_memory', 'serve',
-           'GameProcess']
+           'ServingProcess', 'GameProcess']
 
 # %% ../nbs/02_vector.ipynb #7aa6e90d
 import collections, contextlib, json, math, os, pickle, queue, signal, subprocess, sys, threading
@@ -351,17 +351,14 @@ def serve():
             answers.flush()
     os._exit(0)  # without waiting for a thread that hangs
 
-# %% ../nbs/02_vector.ipynb #d440ba95
-class GameProcess:
-    "A `GameVector` in a process of its own: the same methods, the same numbers."
-    peak = None # the largest resident size of the process in bytes, known after `close`, if it could still tell
-    def __init__(self, config, games, seed=0, middle_starts=0.0, workers=2, timeout=60.0): # as for `GameVector`
-        self.observation_shape, self.action_count = (config.stack, config.size, config.size), len(action_bytes(config.actions))
+# %% ../nbs/02_vector.ipynb #14fe8cad
+class ServingProcess:
+    "A process that runs `serve` and is called: one call at a time, whose answer can be fetched later."
+    def __init__(self):
         program = 'import json, sys; sys.path[:] = json.loads(sys.argv[1]); from mario_dqn.vector import serve; serve()'
         self.process = subprocess.Popen([sys.executable, '-c', program, json.dumps(sys.path)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, start_new_session=True)  # Ctrl-C does not reach it
         self.unanswered = None                                                      # the name of the call whose answer is still to come
-        self.ask('make', config, games, seed, middle_starts, workers, timeout)
 
     def ask(self, name, # of a method of `GameVector`
             *arguments): # for it
@@ -382,6 +379,7 @@ class GameProcess:
         return answer
 
     def call(self, name, *arguments): # as for `ask`
+        "Ask, and wait for the answer."
         self.ask(name, *arguments)
         return self.answer()
 
@@ -392,6 +390,15 @@ class GameProcess:
         how = f'ended with code {code}' if code >= 0 else f'was ended by signal {-code}'
         if code == -9: how += '; the system may have been short of memory'
         return TrainingError(f'The process that plays the games {how}.')
+
+# %% ../nbs/02_vector.ipynb #ad378ec8
+class GameProcess(ServingProcess):
+    "A `GameVector` in a process of its own: the same methods, the same numbers."
+    peak = None # the largest resident size of the process in bytes, known after `close`, if it could still tell
+    def __init__(self, config, games, seed=0, middle_starts=0.0, workers=2, timeout=60.0): # as for `GameVector`
+        super().__init__()
+        self.observation_shape, self.action_count = (config.stack, config.size, config.size), len(action_bytes(config.actions))
+        self.ask('make', config, games, seed, middle_starts, workers, timeout)
 
     def step_async(self, actions): # int [G]
         "Start a step of all games."
