@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target', 'huber', 'cross_entropy', 'of_action',
-           'Learner', 'UpdateResult', 'step_size', 'Agent', 'learning_variables', 'agent_arrays', 'restore_agent']
+           'Learner', 'UpdateResult', 'step_size', 'blend', 'average_share', 'Agent', 'learning_variables',
+           'agent_arrays', 'restore_agent']
 
 # %% ../nbs/05_agent.ipynb #1a27a37f
 from typing import NamedTuple
@@ -118,6 +119,18 @@ def step_size(config): # `AgentConfig`
     if not config.learning_rate_half: return config.learning_rate
     return keras.optimizers.schedules.InverseTimeDecay(config.learning_rate, decay_steps=config.learning_rate_half, decay_rate=1.0)
 
+# %% ../nbs/05_agent.ipynb #a1b7c0d2
+def blend(network, # that follows
+          source, # the one that is followed
+          share): # of the source in the result, 0 to 1
+    "Move the weights of a network some of the way to those of another."
+    for w, s in zip(network.weights, source.weights): w.assign(share * s + (1 - share) * w)  # a share of 1 is exactly s
+
+def average_share(count, # how many times the average has followed, this one included
+                  config): # `AgentConfig`
+    "The share of the present weights in their average."
+    return 1.0 if count < 1 else min(1.0, max(1 / count, config.target_period / config.average_updates))
+
 # %% ../nbs/05_agent.ipynb #433ea025
 class Agent:
     "A Double DQN: acts, learns, and hands out its weights."
@@ -130,12 +143,17 @@ class Agent:
         self.config, self.action_count, self.updates = config, action_count, 0
         self.online, self.target = (q_network(observation_shape, action_count, config, seed, name, layers) for name in ('online', 'target'))
         self.actor = self.target if config.target_acts else self.online
+        self.average = q_network(observation_shape, action_count, config, seed, 'average', layers) if config.average_updates else self.actor
         self.learner = Learner(self.online, self.target, training_layers(observation_shape, action_count, config, layers), config)
         self.learner.compile(keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm))
 
     def q_values(self, observations): # uint8 [B, stack, size, size]
         "The value of every action for the network that acts, float32 [B, A]."
         return self.actor.predict_on_batch(frames_last(observations))
+
+    def average_values(self, observations): # uint8 [B, stack, size, size]
+        "The value of every action for the network that is judged and saved, float32 [B, A]."
+        return self.average.predict_on_batch(frames_last(observations))
 
     def act(self, observations, # uint8 [B, stack, size, size]
             epsilon, # probability of a random action, float or float64 [B]
@@ -149,34 +167,37 @@ class Agent:
             observation=frames_last(batch.observation), action=batch.action.astype('int32'), reward=batch.reward,
             next_observation=frames_last(batch.next_observation), discount=batch.discount, weight=batch.weight))
         self.updates += 1
-        if self.updates % self.config.target_period == 0: self.follow(self.config.target_mix)
+        if self.updates % self.config.target_period == 0: self.follow()
         error, q_taken, loss = (keras.ops.convert_to_numpy(v) for v in (self.learner.td_error, self.learner.q_taken, self.learner.batch_loss))
         return UpdateResult(error, float(q_taken.mean()), float(loss))
 
-    def follow(self, mix=1.0): # share of the online network in the result
-        "Let the target network follow the online network."
-        for t, o in zip(self.target.weights, self.online.weights): t.assign(mix * o + (1 - mix) * t)  # a mix of 1 is exactly o
+    def follow(self):
+        "Let the target network follow the online network, and the average too."
+        blend(self.target, self.online, self.config.target_mix)
+        if self.average is not self.actor:
+            blend(self.average, self.online, average_share(self.updates // self.config.target_period, self.config))
 
     def weights(self):
-        "The weights of the network that acts by name, as float32 arrays."
-        return {o.path: keras.ops.convert_to_numpy(v) for o, v in zip(self.online.weights, self.actor.weights)}
+        "The weights of the network that is judged and saved, by name, as float32 arrays."
+        return {o.path: keras.ops.convert_to_numpy(v) for o, v in zip(self.online.weights, self.average.weights)}
 
     def load(self, weights): # arrays by name, as `weights` gives them
-        "Take over weights, into both networks; raises `ValueError` if they do not fit."
+        "Take over weights, into every network; raises `ValueError` if they do not fit."
         wanted = {v.path: tuple(v.shape) for v in self.online.weights}
         given = {name: tuple(array.shape) for name, array in weights.items()}
         for name in sorted(wanted.keys() | given.keys()):
             if wanted.get(name) != given.get(name):
                 raise ValueError(f'The weights do not fit the network: {name} has shape {given.get(name)}, but the network needs {wanted.get(name)}.')
         for v in self.online.weights: v.assign(weights[v.path])
-        self.follow()
+        for network in (self.target, self.average): blend(network, self.online, 1.0)
 
 # %% ../nbs/05_agent.ipynb #cd518f96
 def learning_variables(agent): # `Agent`
-    "Every variable that learning changes, by name: both networks, and Adam's steps and moments."
+    "Every variable that learning changes, by name: the networks, and Adam's steps and moments."
     optimizer = agent.learner.optimizer
     if not optimizer.built: optimizer.build(agent.learner.trainable_variables)  # otherwise built by the first update
     groups = dict(online=agent.online.weights, target=agent.target.weights, adam=optimizer.variables)
+    if agent.average is not agent.actor: groups['average'] = agent.average.weights
     return {f'{group}/{i}': variable for group, variables in groups.items() for i, variable in enumerate(variables)}
 
 def agent_arrays(agent): # `Agent`

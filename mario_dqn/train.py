@@ -296,7 +296,7 @@ def select(agent, # `Agent`
     "Play the episodes that choose the best weights; returns the numbers for evaluations.csv and the episodes."
     run = config.run
     condition = Condition('selection', 'selection during training', run.eval_episodes, run.seed, sticky=run.eval_sticky)
-    numbers, episodes = evaluate(agent.q_values, config.env, condition, games=run.games, threads=run.threads + run.game_threads, purpose=SELECTION,
+    numbers, episodes = evaluate(agent.average_values, config.env, condition, games=run.games, threads=run.threads + run.game_threads, purpose=SELECTION,
                                 timeout=run.game_timeout, **options)
     return {name: numbers[name] for name in ('episodes', 'sticky', 'score_mean', 'score_iqm', 'x_mean', 'clear_rate')}, episodes
 
