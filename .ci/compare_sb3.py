@@ -31,7 +31,7 @@ def config():
     "Our configuration for the comparison."
     from mario_dqn.config import Config, with_values
     return with_values(Config(), {
-        'env.actions': 'right_only', 'agent.precision': 'float32', 'agent.value_bins': 0, 'agent.layer_norm': False, 'agent.target_acts': False,
+        'env.actions': 'right_only', 'agent.precision': 'float32', 'agent.value_bins': 0, 'agent.layer_norm': False, 'agent.target_acts': False, 'agent.average_updates': 0,
         'agent.dueling': False, 'agent.double': False, 'agent.n_step': 1, 'agent.priority_exponent': 0.0, 'agent.importance_exponent': 0.0,
         'agent.target_mix': 1.0, 'agent.learning_rate_half': 0, 'agent.batch_size': BATCH, 'agent.samples_per_step': float(SAMPLES), 'agent.replay_capacity': CAPACITY,
         'agent.learning_starts': STARTS, 'agent.epsilon_start': EPSILON, 'agent.epsilon_end': EPSILON, 'agent.epsilon_power': 1.0,
