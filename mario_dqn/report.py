@@ -506,7 +506,7 @@ def runs_table(save_folder): # the folder that holds the runs
 FILES = {
     'config.yaml': 'every setting of the run',
     'best.npz': 'weights of the best evaluation during training',
-    'last.npz': 'weights at the end of training',
+    'last.npz': 'the weights that are judged, at the end of training',
     'manifest.json': 'SHA-256 of the weights',
     'results.json': 'the final evaluation, every number of it',
     'greedy.json': 'the greedy game with its action values, to be compared after loading',

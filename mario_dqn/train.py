@@ -47,7 +47,7 @@ def replay_size(config, # a `Config`
 
 def added_memory(config, capacity=None): # as for `replay_size`
     "The bytes that a run needs beside what this process has already."
-    return (replay_size(config, capacity) + 40_000_000 + 32 * weight_count(config) + 1_000_000 * config.agent.batch_size
+    return (replay_size(config, capacity) + 40_000_000 + 36 * weight_count(config) + 1_000_000 * config.agent.batch_size
             + 85_000_000 * config.run.game_process + 3_000_000 * config.run.games)
 
 def predicted_memory(config): # a `Config`
@@ -88,7 +88,7 @@ def disk_space(config, capacity=None): # as for `replay_size`
     "The most bytes that the files of a run will take."
     interval = config.run.checkpoint_interval * 1.1 + 1024 * config.run.games      # slots: a tenth more, and parts of two segments a game
     changed = min(1.0, interval / (capacity or config.agent.replay_capacity))
-    return int(replay_size(config, capacity) * (1 + 2 * changed)) + 64 * weight_count(config) + 3 * SEGMENT * config.env.size**2 + 30_000_000
+    return int(replay_size(config, capacity) * (1 + 2 * changed)) + 88 * weight_count(config) + 3 * SEGMENT * config.env.size**2 + 30_000_000
 
 def free_disk(folder): # `RunFolder`
     "The bytes that the files of a run can take, those of its checkpoints included; None where the system does not tell."
