@@ -3,7 +3,7 @@
 Usage: python .ci/million.py
 
 Frames of 16 games, played at random with two actions, are stored again and again until the memory has been written over by a tenth;
-each of them is compressed anew, so the objects are as many and as large as in a training. Some five minutes. Linux only, nothing else should run.
+each of them is compressed anew, so the objects are as many and as large as in a training. Two minutes. Linux only, nothing else should run.
 """
 import statistics, time
 from pathlib import Path
