@@ -6,25 +6,25 @@ Frames of 16 games, played at random with two actions, are stored again and agai
 each of them is compressed anew, so the objects are as many and as large as in a training. Two minutes. Linux only, nothing else should run.
 """
 import statistics, time
-from pathlib import Path
 
 import numpy as np
 
-from mario_dqn.config import Config, set_threads
+from mario_dqn.checkpoint import build_agent
+from mario_dqn.config import Config
 from mario_dqn.env import TRAINING, episode_seed, make_env
 from mario_dqn.replay import Replay, replay_bytes
+from mario_dqn.train import kernel_numbers
 
 CAPACITY, EPISODES, REPEATS = 1_000_000, 16, 200
 
 
 def resident():
     "The resident size of this process, in bytes."
-    line = next(line for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('VmRSS'))
-    return 1024 * int(line.split()[1])
+    return 1024 * kernel_numbers('/proc/self/status')['VmRSS']
 
 
 def played(config):
-    "The frames of an episode, one for each agent step and one before them, and its actions."
+    "For each episode its frames, one before the first step and one after every step, and its actions."
     env, rng = make_env(config.env), np.random.default_rng(0)
     for number in range(EPISODES):
         observation, _ = env.reset(seed=episode_seed(TRAINING, 0, 0, number))
@@ -62,8 +62,6 @@ def milliseconds(call):
 
 def main():
     config = Config()
-    set_threads(1)
-    from mario_dqn.checkpoint import build_agent
     agent, rng, shape = build_agent(config), np.random.default_rng(0), (config.env.size,) * 2
     episodes, before = list(played(config)), resident()
     replay = Replay(CAPACITY, config.run.games, shape, config.env.stack, config.agent.n_step, config.agent.discount, config.agent.priority_exponent, True)
