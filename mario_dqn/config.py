@@ -388,6 +388,7 @@ class RunFolder:
     greedy = property(lambda self: self.path / 'greedy.json')
     plot = property(lambda self: self.path / 'results.png')
     card = property(lambda self: self.path / 'README.md')
+    notes = property(lambda self: self.path / 'notes.md')
     recordings = property(lambda self: self.path / 'recordings')
     tensorboard = property(lambda self: self.path / 'tensorboard')
     checkpoints = property(lambda self: self.path / 'checkpoints')

@@ -508,6 +508,7 @@ FILES = {
     'best.npz': 'weights of the best evaluation during training',
     'last.npz': 'the weights that are judged, at the end of training',
     'manifest.json': 'SHA-256 of the weights',
+    'notes.md': 'what a person wrote about the run, a part of this card',
     'results.json': 'the final evaluation, every number of it',
     'greedy.json': 'the greedy game with its action values, to be compared after loading',
     'machine.json': 'machine, versions, command, time and memory',
@@ -629,6 +630,7 @@ def model_card(folder): # the run's folder
     if results['players']: parts += ['## Results\n', results_table(results), '## How it was evaluated\n', card_protocol(results)]
     if training := card_training(machine): parts += ['## How it was trained\n', training]
     if folder.plot.exists(): parts.append('![Score, position, clear rate and episode length during training](results.png)\n')
+    if folder.notes.exists(): parts.append(read_text(folder.notes, 'notes'))
     parts += ['## How to use it\n', f'```bash\nmario_dqn infer --path save/{name}                  # watch it play\n'
               f'mario_dqn evaluate --path save/{name} --protocol    # evaluate it again\n```\n']
     if results['players']: parts += ['## All numbers\n', details_table(results)]
