@@ -113,7 +113,7 @@ class AgentConfig:
 class RunConfig:
     "How a training run is carried out."
     seed: int = setting(0, 'every random number of a run derives from it', 0, 2**31 - 1)
-    steps: int = setting(250_000, 'agent steps, all games together', 1, 1_000_000_000)
+    steps: int = setting(350_000, 'agent steps, all games together', 1, 1_000_000_000)
     games: int = setting(8, 'games played side by side', 1, 256)
     threads: int = setting(1, 'processor threads for the network', 1, 256)
     game_process: bool = setting(True, 'play the games in a process of their own, beside that of the network')
