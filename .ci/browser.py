@@ -25,7 +25,7 @@ np.savez('kernel.npz', numbers=chosen, pictures=[film.picture(i) for i in chosen
          frames=player.recording.frames, tape=list(episode.tape))'''
 MAPS = '''
 from mario_dqn.playback import saliency
-np.savez('maps.npz', **{m: saliency(m, agent, player.recording.observation(60), int(episode.actions[60])) for m in ('gradient', 'occlusion')}, decision=player.decision)'''
+np.savez('maps.npz', **{m: saliency(m, agent, player.recording.observation(60), int(player.recording.episode.actions[60])) for m in ('gradient', 'occlusion')}, decision=player.decision)'''
 
 WATCH = 'live = watch(agent, env_config=config.env, seed=1, sticky=0.0)\nlive'
 HUMAN = "game = play_human('1-1', agent, config.env)\ngame"
