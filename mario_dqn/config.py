@@ -441,6 +441,8 @@ def import_keras():
     if 'OMP_NUM_THREADS' not in os.environ: set_threads(RunConfig().threads)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
+    os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')          # of a GPU's memory take what is needed,
+    os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')     # so that other programs can use it too
     with quiet_stderr(): keras = importlib.import_module('keras')
     logging.getLogger('tensorflow').setLevel(logging.ERROR)  # it advises against networks of several sizes in one process
     return keras

@@ -38,6 +38,8 @@ class MarioEnv(SuperMarioBrosEnv):
         if level not in LEVELS: raise ConfigError(f'level is {level!r}, but must be one of 1-1 to 8-4.')
         super().__init__(target=tuple(map(int, level.split('-'))), render_mode=render_mode)
 
+    def _ram_buffer(self): return memoryview(super()._ram_buffer())  # a NumPy array takes much longer to hand out a single number
+
     def picture(self):
         "A copy of the screen; much faster than `screen.copy()`, whose rows lie backwards in memory."
         return self.observation('rgb_array_contiguous')
@@ -110,7 +112,7 @@ def classic_reward(before, # info of the frame before
     if abs(moved) > 5: moved = 0  # a jump of the camera, not of Mario
     ticked = min(after['time'] - before['time'], 0)  # the clock only counts up when it is set
     died = -25 if after['is_dying'] or after['is_dead'] else 0
-    return float(np.clip(moved + ticked + died, -15, 15))
+    return float(max(-15, min(15, moved + ticked + died)))  # on single numbers much faster than np.clip
 
 # %% ../nbs/01_env.ipynb #70024fcd
 class ClassicReward(RecordConstructorArgs, gymnasium.Wrapper):
