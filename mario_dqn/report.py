@@ -542,7 +542,7 @@ def card_training(machine): # content of machine.json
     command, versions = machine.get('command'), machine.get('versions')
     if isinstance(command, list): command = ' '.join(map(str, command))
     text = f'```bash\n{" ".join(command.split())}\n```\n\n' if isinstance(command, str) and command.strip() else ''
-    rows = [[name, machine[key]] for key, name in (('processor', 'processor'), ('cores', 'cores'), ('threads', 'threads of the network'),
+    rows = [[name, machine[key]] for key, name in (('processor', 'processor'), ('cores', 'cores'), ('graphics', 'graphics processor'), ('threads', 'threads of the network'),
                                                    ('backend', 'backend of Keras')) if key in machine]
     if finite(machine.get('steps')) is not None: rows.append(['agent steps', table_number(machine['steps'])])
     if finite(machine.get('seconds')) is not None: rows.append(['time, start of the process to last update', duration_text(machine['seconds'])])

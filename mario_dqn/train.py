@@ -8,8 +8,8 @@ __all__ = ['KNOBS', 'learning_reward', 'weight_count', 'replay_size', 'added_mem
            'check_update', 'check_finite', 'Practice', 'practice_state', 'practice_arrays', 'practice_segments', 'part',
            'restore_practice', 'Callback', 'mean', 'metrics_row', 'episode_row', 'rank', 'select', 'stop_signals',
            'fitting', 'Runner', 'number_text', 'CsvLog', 'FaultLog', 'TensorBoardLog', 'SaveWeights', 'Recordings',
-           'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes', 'train', 'stage',
-           'sweep', 'go_on']
+           'ProgressBar', 'new_folder', 'clear', 'processor_name', 'graphics_name', 'machine_facts', 'changes', 'train',
+           'stage', 'sweep', 'go_on']
 
 # %% ../nbs/08_train.ipynb #d3577be1
 import collections, contextlib, functools, importlib.metadata, json, math, os, platform, re, shutil, signal, sys, tempfile, time
@@ -652,14 +652,28 @@ def processor_name():
             if line.startswith('model name'): return line.partition(':')[2].strip()
     return platform.processor() or platform.machine()
 
+def graphics_name(backend): # of Keras
+    "The name of the GPU on which a backend computes, or None."
+    if backend == 'jax':
+        from jax import devices
+        return devices()[0].device_kind if devices()[0].platform == 'gpu' else None
+    if backend == 'torch':
+        from torch import cuda
+        return cuda.get_device_name() if cuda.is_available() else None
+    from tensorflow import config
+    found = config.list_physical_devices('GPU')
+    return config.experimental.get_device_details(found[0]).get('device_name', 'GPU') if found else None
+
 def machine_facts():
-    "Processor, backend and versions, as plain data."
+    "Processor, graphics processor if there is one, backend and versions, as plain data."
     packages = ('mario_dqn', 'keras', keras.backend.backend(), 'numpy', 'gymnasium', 'gym-super-mario-bros', 'nes-py')
     versions = {'python': platform.python_version()}
     for name in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # such as a TensorFlow of another name
             versions[name.replace('-', '_')] = importlib.metadata.version(name)
-    return dict(processor=processor_name(), cores=os.cpu_count(), system=platform.system(), backend=keras.backend.backend(), versions=versions)
+    backend = keras.backend.backend()
+    graphics = {'graphics': name} if (name := graphics_name(backend)) else {}
+    return dict(processor=processor_name(), cores=os.cpu_count()) | graphics | dict(system=platform.system(), backend=backend, versions=versions)
 
 # %% ../nbs/08_train.ipynb #8e9265c0
 def changes(before, now): # `machine_facts` and thread counts, of the checkpoint and of this process
