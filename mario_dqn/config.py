@@ -327,7 +327,7 @@ PRESETS = dict(
           'agent.epsilon_steps': 500, 'run.games': 4, 'run.steps': 1_000,
           'run.metrics_interval': 100, 'run.checkpoint_interval': 200, 'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
           'env.stuck_limit': 25},
-    gpu={'run.games': 32, 'run.game_threads': 8, 'agent.batch_size': 256, 'agent.learning_rate': 2e-3,
+    gpu={'run.games': 32, 'run.game_threads': 8, 'agent.precision': 'float32', 'agent.batch_size': 256, 'agent.learning_rate': 2e-3,
          'agent.learning_rate_half': 12_500, 'agent.target_mix': 0.08, 'agent.average_updates': 1_250},  # counted in updates, of which there are a quarter
 )
 
