@@ -259,7 +259,7 @@ def check_tutorials(lab):
     lab.open('ingredients.ipynb', tutorial('ingredients.ipynb'))
     lab.run_all()
     lab.wait_for_all()
-    lab.expect(page.locator('.jp-RenderedImage img').count() == 3, 'ingredients shows its curves')
+    lab.expect(page.locator('.jp-RenderedImage img').count() == 4, 'ingredients shows its curves')
 
 
 def check_live(lab):
