@@ -1,7 +1,7 @@
 """Shows whether an agent plays the same games on two machines, or with two backends of Keras.
 
-Usage: python .ci/same_games.py RUN play FILE      on the one: plays, and writes the games into FILE
-       python .ci/same_games.py RUN compare FILE   on the other: plays the same games, and says where they part
+Usage: python .ci/same_games.py RUN play FOLDER      on the one: plays, and writes a file for each game
+       python .ci/same_games.py RUN compare FOLDER   on the other: plays the same games, and says where they part
 
 RUN is the folder of a run; its best weights play 20 games without chance, which differ in their start delays of 0 to 19 frames.
 KERAS_BACKEND chooses the backend, as for every command. Two machines add up numbers in different orders, so values differ in their
@@ -14,65 +14,45 @@ from pathlib import Path
 import numpy as np
 
 from mario_dqn.checkpoint import load_agent
-from mario_dqn.config import RunFolder
-from mario_dqn.evaluate import Condition, play_episodes
+from mario_dqn.config import ConfigError
+from mario_dqn.evaluate import Condition, first_difference, load_episode, play_episodes, save_episode
 
-GAMES, CLOSE = 20, 1e-3
-PARTS = ('actions', 'positions', 'q_values', 'tape')
-
-
-def played(folder): # `RunFolder`
-    "The games of the best weights, and the name of the backend."
-    from mario_dqn.agent import keras
-    agent, config = load_agent(folder)
-    games = play_episodes(agent.average_values, config.env, Condition('noops', f'start delays of 0 to {GAMES - 1} frames', GAMES, noops='all'))
-    assert [game.noops for game in games] == list(range(GAMES))
-    return games, keras.backend.backend()
-
-def write(path, games, backend):
-    "All games in one file: their arrays one after the other, and where each ends."
-    arrays = {part: [np.frombuffer(game.tape, np.uint8) if part == 'tape' else getattr(game, part) for game in games] for part in PARTS}
-    np.savez_compressed(path, backend=backend, lengths=[game.length for game in games], frames=[game.frames for game in games],
-                        cleared=[game.cleared for game in games], **{part: np.concatenate(parts) for part, parts in arrays.items()})
-
-def read(path):
-    "The games of a file, each as a dictionary, and the name of the backend."
-    with np.load(path) as stored:
-        ends = {part: np.cumsum(stored['frames' if part == 'tape' else 'lengths'])[:-1] for part in PARTS}
-        parts = {part: np.split(stored[part], ends[part]) for part in PARTS}
-        games = [dict(zip(PARTS, game)) | dict(cleared=bool(cleared)) for game, cleared in zip(zip(*(parts[part] for part in PARTS)), stored['cleared'])]
-        return games, str(stored['backend'])
+DELAYS = Condition('noops', 'start delays', episodes=20, noops='all')
+CLOSE = 1e-3
 
 
-def compare(before, now): # a game of `read`; an `Episode`
-    "The largest difference of two values while the games are the same, and None, or the step at which they part and how close the actions were."
-    shorter = min(len(before['actions']), now.length)
-    turns = np.flatnonzero(before['actions'][:shorter] != now.actions[:shorter])
-    same = int(turns[0]) + 1 if len(turns) else shorter                             # the values at the turn still are of the same picture
-    largest = float(np.abs(before['q_values'][:same] - now.q_values[:same]).max())
-    if not len(turns):
-        assert before['tape'].tobytes() == now.tape and before['cleared'] == now.cleared, 'the same actions led to another game'
-        return largest, None
-    values = before['q_values'][same - 1]
-    return largest, (same - 1, float(values[before['actions'][same - 1]] - values[now.actions[same - 1]]))
+def values_apart(before, now, turn): # two episodes from the same start; what `first_difference` says of them
+    "The largest difference of two values of the same picture."
+    same = min(before.length, now.length) if turn is None else min(turn[0] + 1, before.length, now.length)  # where they turn, they still see the same
+    return float(np.abs(before.q_values[:same] - now.q_values[:same]).max())
+
+def compare(before, now): # the episodes of the one machine, and of the other
+    "Say where the games part; returns whether that is more than the last bits explain."
+    turns = [first_difference(*pair) for pair in zip(before, now, strict=True)]
+    for delay, turn in enumerate(turns):
+        if turn: print(f'delay {delay}: the games part at step {turn[0]}, where the first machine held the two actions to be {turn[1]:.1e} apart')
+    most = max(map(values_apart, before, now, turns))
+    print(f'{turns.count(None)} of {len(turns)} games are the same, step by step; values differ by {most:.1e} at most')
+    return any(turn and turn[1] >= CLOSE for turn in turns)
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    options.add_argument('run', type=Path, help='folder of the run')
+    options.add_argument('run', help='folder of the run')
     options.add_argument('what', choices=('play', 'compare'))
-    options.add_argument('file', type=Path, help='where the games are, or are to be; its name ends in .npz')
+    options.add_argument('folder', type=Path, help='where the games are, or are to be')
     arguments = options.parse_args()
-    games, backend = played(RunFolder(arguments.run))
-    print(f'{sum(game.cleared for game in games)} of {GAMES} games cleared, with {backend}')
-    if arguments.what == 'play': return write(arguments.file, games, backend)
-    before, other = read(arguments.file)
-    results = [compare(one, two) for one, two in zip(before, games, strict=True)]
-    for delay, (_, turn) in enumerate(results):
-        if turn: print(f'delay {delay}: the games part at step {turn[0]}, where {other} held the two actions to be {turn[1]:.1e} apart')
-    print(f'{sum(turn is None for _, turn in results)} of {GAMES} games are the same, button by button, with {other} and with {backend}; '
-          f'values differ by {max(largest for largest, _ in results):.1e} at most')
-    return any(turn and turn[1] >= CLOSE for _, turn in results)
+    files = [arguments.folder / f'delay_{number:02d}.json' for number in range(DELAYS.episodes)]
+    try:
+        agent, config = load_agent(arguments.run)
+        before = [load_episode(file) for file in files] if arguments.what == 'compare' else None
+    except ConfigError as error: sys.exit(str(error))
+    games = play_episodes(agent.average_values, config.env, DELAYS)
+    print(f'{sum(game.cleared for game in games)} of {len(games)} games cleared')
+    if before: return compare(before, games)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    for file, game in zip(files, games): save_episode(file, game)
+    print(f'The games are in {arguments.folder}')
 
 
 if __name__ == '__main__': sys.exit(main())

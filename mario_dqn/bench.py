@@ -204,7 +204,7 @@ def bench_text(result): # of `bench`
     name, value, unit, _ = (max(map(len, column)) for column in zip(*lines))
     rows = [f'{line[0]:<{name}}  {line[1]:>{value}} {line[2]:<{unit}}  {line[3]}' for line in lines]
     machine = result['machine']
-    where = f'{machine["backend"]} on an {machine["graphics"]}' if 'graphics' in machine else machine['backend']
+    where = f'{machine["backend"]} on {machine["graphics"]}' if 'graphics' in machine else machine['backend']
     rows.append(f'{machine["processor"]}, {machine["cores"]} cores, {machine["threads"]} threads for the network, {where}')
     if (machine['load_before'] or 0) > 0.5:
         rows.append(f'The machine was busy before this began (load {machine["load_before"]:.1f}): it is faster than these numbers say.')

@@ -666,13 +666,13 @@ def graphics_name(backend): # of Keras
 
 def machine_facts():
     "Processor, graphics processor if there is one, backend and versions, as plain data."
-    packages = ('mario_dqn', 'keras', keras.backend.backend(), 'numpy', 'gymnasium', 'gym-super-mario-bros', 'nes-py')
+    backend = keras.backend.backend()
+    packages = ('mario_dqn', 'keras', backend, 'numpy', 'gymnasium', 'gym-super-mario-bros', 'nes-py')
     versions = {'python': platform.python_version()}
     for name in packages:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # such as a TensorFlow of another name
             versions[name.replace('-', '_')] = importlib.metadata.version(name)
-    backend = keras.backend.backend()
-    graphics = {'graphics': name} if (name := graphics_name(backend)) else {}
+    graphics = {'graphics': graphics_name(backend)} if graphics_name(backend) else {}
     return dict(processor=processor_name(), cores=os.cpu_count()) | graphics | dict(system=platform.system(), backend=backend, versions=versions)
 
 # %% ../nbs/08_train.ipynb #8e9265c0
