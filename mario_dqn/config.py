@@ -7,10 +7,10 @@ __all__ = ['LONGEST_LIST', 'LEVELS', 'LARGEST_NETWORK', 'PRESETS', 'ConfigError'
            'EnvConfig', 'AgentConfig', 'RunConfig', 'Config', 'typed', 'network_size', 'check', 'raises', 'unknown',
            'with_values', 'to_yaml', 'StrictLoader', 'parse_yaml', 'from_yaml', 'read_file', 'read_text', 'load_config',
            'preset', 'lock_handle', 'FolderLock', 'RunFolder', 'project_root', 'save_root', 'shipped_agent',
-           'write_atomic', 'set_threads', 'import_keras', 'quiet_stderr']
+           'write_atomic', 'set_threads', 'import_keras', 'quiet_stderr', 'kept_signals']
 
 # %% ../nbs/00_config.ipynb #4fb5720d
-import contextlib, difflib, importlib, logging, os, reprlib, stat, sys, tempfile
+import contextlib, difflib, importlib, logging, os, reprlib, signal, stat, sys, tempfile
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 import yaml
@@ -463,3 +463,21 @@ def quiet_stderr():
             raise
         finally:
             os.dup2(kept, 2); os.close(kept)
+
+# %% ../nbs/00_config.ipynb #42998c51
+@contextlib.contextmanager
+def kept_signals():
+    "Around the work of large libraries: raise at the end what Ctrl-C or SIGTERM raises if one came and it was swallowed or became another error."
+    came, before = [], {}
+    def note(number, frame):
+        came.append(number)
+        before[number](number, frame)
+    with contextlib.suppress(ValueError):  # only the main thread may do this
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)): before[number] = signal.signal(number, note)
+    try: yield
+    except Exception:
+        if not came: raise
+    finally:
+        for number, handler in before.items(): signal.signal(number, handler)
+    if came: before[came[0]](came[0], None)

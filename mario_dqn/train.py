@@ -18,7 +18,7 @@ import numpy as np
 from tqdm.auto import tqdm
 from .agent import UpdateResult, agent_arrays, epsilon_at, epsilon_ladder, keras, restore_agent
 from .checkpoint import Checkpoints, build_agent, newest_checkpoint, read_manifest, refuse_links, remove_weights, save_weights
-from .config import Config, ConfigError, RunFolder, TrainingError, load_config, network_size, read_text, to_yaml, with_values, write_atomic
+from .config import Config, ConfigError, RunFolder, TrainingError, kept_signals, load_config, network_size, read_text, to_yaml, with_values, write_atomic
 from .env import SELECTION, action_bytes
 from .evaluate import Condition, evaluate, frames_of, write_video
 from .network import faster_precision
@@ -696,21 +696,23 @@ def train(config, # `Config`
     started = started or time.time()
     with folder.lock:
         check_room(config, folder)
-        if config.agent.precision == 'auto': config = with_values(config, {'agent.precision': faster_precision()})  # what was chosen is written down
-        if checkpoint is None: write_atomic(folder.config, to_yaml(config))
-        log = CsvLog(folder, started)
-        watchers = [log, FaultLog(folder, say), TensorBoardLog(folder), SaveWeights(folder), *([Recordings(folder)] if config.run.record else [])]
-        predicted, machine = predicted_memory(config), machine_facts() | dict(threads=config.run.threads, game_threads=config.run.game_threads)
-        runner = Runner(config, [*watchers, *callbacks], weights, Checkpoints(folder.checkpoints, checkpoint), dict(command=command, machine=machine))
-        if checkpoint is not None:
-            try:
-                with fitting(checkpoint.path): different, command = [*runner.resume(checkpoint), *changes(runner.about['machine'], machine)], runner.about['command']
-            except BaseException:
+        log, runner, different = CsvLog(folder, started), None, []
+        try:
+            with kept_signals():
+                if config.agent.precision == 'auto': config = with_values(config, {'agent.precision': faster_precision()})  # what was chosen is written down
+                if checkpoint is None: write_atomic(folder.config, to_yaml(config))
+                watchers = [log, FaultLog(folder, say), TensorBoardLog(folder), SaveWeights(folder), *([Recordings(folder)] if config.run.record else [])]
+                predicted, machine = predicted_memory(config), machine_facts() | dict(threads=config.run.threads, game_threads=config.run.game_threads)
+                runner = Runner(config, [*watchers, *callbacks], weights, Checkpoints(folder.checkpoints, checkpoint), dict(command=command, machine=machine))
+                if checkpoint is not None:
+                    with fitting(checkpoint.path): different, command = [*runner.resume(checkpoint), *changes(runner.about['machine'], machine)], runner.about['command']
+        except BaseException:
+            if runner is not None:
                 runner.failed()
                 runner.practice.games.close()
-                raise
-            for sentence in different: say(sentence)
-            if different: say('So the run goes on, but not bit for bit as it would have without the interruption.')
+            raise
+        for sentence in different: say(sentence)
+        if different: say('So the run goes on, but not bit for bit as it would have without the interruption.')
         outcome = runner.run()
         peaks = peak_memory(), runner.practice.games.peak                           # of both processes; None if one could not tell
         facts = machine | dict(command=command, outcome=outcome, steps=runner.step, updates=runner.agent.updates,
