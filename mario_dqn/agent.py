@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target', 'huber', 'cross_entropy', 'of_action',
-           'Learner', 'UpdateResult', 'step_size', 'blend', 'average_share', 'Agent', 'learning_variables',
+           'Learner', 'UpdateResult', 'step_size', 'average_share', 'Follower', 'Agent', 'learning_variables',
            'agent_arrays', 'restore_agent']
 
 # %% ../nbs/05_agent.ipynb #1a27a37f
@@ -120,16 +120,24 @@ def step_size(config): # `AgentConfig`
     return keras.optimizers.schedules.InverseTimeDecay(config.learning_rate, decay_steps=config.learning_rate_half, decay_rate=1.0)
 
 # %% ../nbs/05_agent.ipynb #a1b7c0d2
-def blend(network, # that follows
-          source, # the one that is followed
-          share): # of the source in the result, 0 to 1
-    "Move the weights of a network some of the way to those of another."
-    for w, s in zip(network.weights, source.weights): w.assign(share * s + (1 - share) * w)  # a share of 1 is exactly s
-
 def average_share(count, # how many times the average has followed, this one included
                   config): # `AgentConfig`
     "The share of the present weights in their average."
     return 1.0 if count < 1 else min(1.0, max(1 / count, config.target_period / config.average_updates))
+
+# %% ../nbs/05_agent.ipynb #b7d1e5a3
+class Follower(keras.Model):
+    "Moves the weights of networks some of the way to those of another; its input is the share of the other one in each of them, float32 [networks], 0 to 1."
+    def __init__(self, source, # the network that is followed
+                 networks): # those that follow
+        super().__init__(name='follower')
+        self.source, self.networks = source, networks
+        for network in networks: network.trainable = False                          # by gradients
+
+    def call(self, shares):
+        for i, network in enumerate(self.networks):
+            for w, s in zip(network.weights, self.source.weights): w.assign(shares[i] * s + (1 - shares[i]) * w)  # a share of 1 is exactly s
+        return shares
 
 # %% ../nbs/05_agent.ipynb #433ea025
 class Agent:
@@ -144,6 +152,7 @@ class Agent:
         self.online, self.target = (q_network(observation_shape, action_count, config, seed, name, layers) for name in ('online', 'target'))
         self.actor = self.target if config.target_acts else self.online
         self.average = q_network(observation_shape, action_count, config, seed, 'average', layers) if config.average_updates else self.actor
+        self.follower = Follower(self.online, [self.target] if self.average is self.actor else [self.target, self.average])
         self.learner = Learner(self.online, self.target, training_layers(observation_shape, action_count, config, layers), config)
         self.learner.compile(keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm))
 
@@ -173,9 +182,9 @@ class Agent:
 
     def follow(self):
         "Let the target network follow the online network, and the average too."
-        blend(self.target, self.online, self.config.target_mix)
-        if self.average is not self.actor:
-            blend(self.average, self.online, average_share(self.updates // self.config.target_period, self.config))
+        shares = [self.config.target_mix]
+        if self.average is not self.actor: shares.append(average_share(self.updates // self.config.target_period, self.config))
+        self.follower.predict_on_batch(np.float32(shares))
 
     def weights(self):
         "The weights of the network that is judged and saved, by name, as float32 arrays."
@@ -189,7 +198,7 @@ class Agent:
             if wanted.get(name) != given.get(name):
                 raise ValueError(f'The weights do not fit the network: {name} has shape {given.get(name)}, but the network needs {wanted.get(name)}.')
         for v in self.online.weights: v.assign(weights[v.path])
-        for network in (self.target, self.average): blend(network, self.online, 1.0)
+        self.follower.predict_on_batch(np.ones(len(self.follower.networks), 'float32'))
 
 # %% ../nbs/05_agent.ipynb #cd518f96
 def learning_variables(agent): # `Agent`
