@@ -44,6 +44,7 @@ def td_target(reward, # sum of the discounted rewards, float32 [B]
               next_target, # Q-values of the target network n steps later, float32 [B, A]
               double=True): # whether the online network chooses the action
     "What the Q-values of the actions taken should have been, float32 [B]."
+    reward, discount = keras.ops.convert_to_tensor(reward), keras.ops.convert_to_tensor(discount)  # PyTorch adds no arrays to its tensors
     chosen = keras.ops.argmax(next_online if double else next_target, axis=1)                   # [B]
     worth = keras.ops.take_along_axis(next_target, keras.ops.expand_dims(chosen, 1), axis=1)    # [B, 1]
     return reward + discount * worth[:, 0]

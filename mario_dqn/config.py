@@ -9,7 +9,8 @@ __all__ = ['LONGEST_LIST', 'LONGEST_TEXT', 'LEVELS', 'LARGEST_NETWORK', 'RUN_SPE
            'check_network', 'check_replay', 'largest_value', 'check_bins', 'check', 'unknown', 'with_values', 'to_yaml',
            'StrictLoader', 'parse_yaml', 'from_yaml', 'read_file', 'read_text', 'load_config', 'preset', 'lock_handle',
            'FolderLock', 'RunFolder', 'project_root', 'save_root', 'shipped_agent', 'write_atomic', 'import_keras',
-           'last_words', 'quiet_stderr', 'named_threads', 'threads_in_force', 'set_threads', 'kept_signals']
+           'last_words', 'quiet_stderr', 'named_threads', 'threads_in_force', 'set_threads', 'kept_signals', 'one_line',
+           'byproduct', 'progress_bar']
 
 # %% ../nbs/00_config.ipynb #4fb5720d
 import contextlib, difflib, importlib, logging, math, os, reprlib, signal, stat, subprocess, sys, tempfile
@@ -108,7 +109,7 @@ class Settings:
     group = '' # its name in a `Config`
     def __post_init__(self):
         for f in fields(self):
-            object.__setattr__(self, f.name, checked(type(self), f.name, getattr(self, f.name)))
+            if f.metadata: object.__setattr__(self, f.name, checked(type(self), f.name, getattr(self, f.name)))
 
 # %% ../nbs/00_config.ipynb #7f59f23c
 LEVELS = tuple(f'{world}-{stage}' for world in range(1, 9) for stage in range(1, 5))
@@ -591,3 +592,29 @@ def kept_signals():
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
     if came: before[came[0]](came[0], None)
+
+# %% ../nbs/00_config.ipynb #be6743fd
+def one_line(error): # an exception
+    "What it says, in one line of bounded length."
+    return ' '.join(str(error).split())[:200] or type(error).__name__
+
+@contextlib.contextmanager
+def byproduct(what, # in words, such as 'The plot'
+              say=print): # is given a sentence if it fails
+    "Around work that nothing else depends on: an error in it is told, and ends nothing but the block."
+    try: yield
+    except Exception as error: say(f'{what} could not be made: {one_line(error)}')
+
+@contextlib.contextmanager
+def progress_bar(total, # of what is counted
+                 what, # in words, before the bar
+                 unit): # one of what is counted
+    "A bar on standard error, with the time left: a function of the count so far. Where it cannot be drawn it is left out."
+    with contextlib.suppress(Exception):
+        from tqdm.auto import tqdm
+        bar = tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True, leave=False)
+    def show(count):
+        with contextlib.suppress(Exception): bar.update(count - bar.n)
+    try: yield show
+    finally:
+        with contextlib.suppress(Exception): bar.close()

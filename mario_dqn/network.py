@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['keras', 'BFLOAT16_FLAGS', 'frames_last', 'layer_policy', 'convolutions', 'stream', 'combine', 'bin_centres',
-           'expectation', 'bell', 'q_layers', 'q_network', 'convolution_seconds', 'processor_flags', 'precision_choice',
-           'faster_precision', 'training_layers', 'outputs_with']
+           'expectation', 'bell', 'q_layers', 'q_network', 'convolution_seconds', 'processor_flags', 'graphics_name',
+           'precision_choice', 'faster_precision', 'training_layers', 'outputs_with']
 
 # %% ../nbs/04_network.ipynb #2765fef1
 import time
@@ -60,7 +60,7 @@ def stream(features, # float32 [B, F]
 def combine(value, # float32 [B, 1] or [B, 1, bins]
             advantage): # float32 [B, A] or [B, A, bins]
     "What a dueling network says of every action, float32 [B, A] or [B, A, bins]."
-    return value + advantage - keras.ops.mean(advantage, axis=1, keepdims=True)
+    return keras.ops.subtract(keras.ops.add(value, advantage), keras.ops.mean(advantage, axis=1, keepdims=True))
 
 # %% ../nbs/04_network.ipynb #c572ceb2
 def bin_centres(config): # `AgentConfig`
@@ -132,10 +132,22 @@ def processor_flags(path='/proc/cpuinfo'): # where the kernel tells
     words = [line.partition(':')[2].split() for line in lines if line.partition(':')[0].strip() in ('flags', 'Features')]
     return set(words[0]) if words else None
 
+def graphics_name(backend): # of Keras
+    "The name of the GPU on which a backend computes, or None."
+    if backend == 'jax':
+        from jax import devices
+        return devices()[0].device_kind if devices()[0].platform == 'gpu' else None
+    if backend == 'torch':
+        from torch import cuda
+        return cuda.get_device_name() if cuda.is_available() else None
+    from tensorflow import config
+    found = config.list_physical_devices('GPU')
+    return config.experimental.get_device_details(found[0]).get('device_name', 'GPU') if found else None
+
 def precision_choice(flags=processor_flags, # a function that gives the words of the processor, or None
                      seconds=convolution_seconds): # a function that gives the time of a convolution by dtype; asked only without words
     "'bfloat16' or 'float32' for updates, the same each time on one machine, and why, in words."
-    if keras.distribution.list_devices('gpu'): return 'float32', 'a GPU computes'
+    if graphics_name(keras.backend.backend()): return 'float32', 'a GPU computes'
     if keras.backend.backend() == 'jax': return 'float32', 'JAX makes no use of instructions for bfloat16 on a CPU'
     words = flags()
     if words is not None:

@@ -8,8 +8,8 @@ __all__ = ['KNOBS', 'learning_reward', 'weight_count', 'replay_size', 'added_mem
            'check_update', 'check_finite', 'Practice', 'practice_state', 'practice_arrays', 'practice_segments', 'part',
            'restore_practice', 'Callback', 'mean', 'metrics_row', 'episode_row', 'rank', 'select', 'stop_signals',
            'fitting', 'Runner', 'number_text', 'CsvLog', 'FaultLog', 'TensorBoardLog', 'SaveWeights', 'Recordings',
-           'ProgressBar', 'new_folder', 'clear', 'processor_name', 'graphics_name', 'machine_facts', 'changes', 'train',
-           'stage', 'sweep', 'go_on']
+           'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes', 'train', 'stage',
+           'sweep', 'go_on']
 
 # %% ../nbs/08_train.ipynb #d3577be1
 import collections, contextlib, functools, importlib.metadata, json, math, os, platform, re, shutil, signal, sys, tempfile, time
@@ -651,18 +651,6 @@ def processor_name():
         for line in open('/proc/cpuinfo', encoding='utf-8'):
             if line.startswith('model name'): return line.partition(':')[2].strip()
     return platform.processor() or platform.machine()
-
-def graphics_name(backend): # of Keras
-    "The name of the GPU on which a backend computes, or None."
-    if backend == 'jax':
-        from jax import devices
-        return devices()[0].device_kind if devices()[0].platform == 'gpu' else None
-    if backend == 'torch':
-        from torch import cuda
-        return cuda.get_device_name() if cuda.is_available() else None
-    from tensorflow import config
-    found = config.list_physical_devices('GPU')
-    return config.experimental.get_device_details(found[0]).get('device_name', 'GPU') if found else None
 
 def machine_facts():
     "Processor, graphics processor if there is one, backend and versions, as plain data."
