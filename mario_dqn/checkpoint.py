@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['HEADER', 'LARGEST_JSON', 'LARGEST_WEIGHTS', 'FORMAT', 'LARGEST_ARRAYS', 'LARGEST_SEGMENT', 'pack_arrays',
-           'unpack_array', 'brief', 'check_members', 'unpack_arrays', 'read_bounded', 'sha256', 'single', 'read_json',
-           'read_manifest', 'sync', 'accepted', 'save_weights', 'remove_weights', 'load_weights', 'build_agent',
-           'largest_file', 'load_agent', 'exclusive_or', 'write_synced', 'sorted_text', 'refuse_links', 'Checkpoint',
-           'Checkpoints', 'check_entry', 'check_file', 'check_segments', 'read_checkpoint', 'newest_checkpoint']
+           'unpack_array', 'check_members', 'unpack_arrays', 'read_bounded', 'sha256', 'single', 'read_json',
+           'read_manifest', 'sync', 'accepted', 'save_weights', 'remove_weights', 'load_weights', 'own_parts',
+           'check_own_parts', 'build_agent', 'largest_file', 'load_agent', 'exclusive_or', 'write_synced',
+           'sorted_text', 'refuse_links', 'Checkpoint', 'Checkpoints', 'check_entry', 'check_file', 'check_segments',
+           'read_checkpoint', 'newest_checkpoint']
 
 # %% ../nbs/07_checkpoint.ipynb #b58a8977
 import contextlib, hashlib, io, json, math, os, re, shutil, struct, zipfile
@@ -15,8 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from .agent import Agent
-from .config import ConfigError, RunFolder, load_config, network_size, read_file, shown, write_atomic
-from .env import action_bytes
+from .config import ConfigError, RunFolder, load_config, network_size, one_line, read_file, reason, set_threads, shown, write_atomic
+from .env import env_shapes, make_env
+from .network import q_layers
 
 # %% ../nbs/07_checkpoint.ipynb #4534bb53
 def pack_arrays(arrays): # by name
@@ -37,10 +39,6 @@ def unpack_array(data): # the bytes of an .npy file
     return np.frombuffer(data, dtype, offset=start).reshape(shape)
 
 # %% ../nbs/07_checkpoint.ipynb #12aefa40
-def brief(error): # an exception
-    "What it says, in one line of bounded length."
-    return ' '.join(str(error).split())[:200] or type(error).__name__
-
 def check_members(members, # of a zip archive
                   size): # of the archive, in bytes
     "Raises `ValueError` unless they can be the arrays of an .npz file, before any is read."
@@ -57,7 +55,7 @@ def unpack_arrays(data): # bytes
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             check_members(file.infolist(), len(data))
             return {member.filename.removesuffix('.npy'): unpack_array(file.read(member)) for member in file.infolist()}
-    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, OverflowError, OSError, struct.error) as e: raise ValueError(brief(e)) from None
+    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, OverflowError, OSError, struct.error) as e: raise ValueError(one_line(e)) from None
 
 def read_bounded(path, # the file
                  largest): # its largest size, in bytes
@@ -88,8 +86,8 @@ def read_manifest(folder): # a `RunFolder`
     "Size and SHA-256 of the files of a run, by name; empty if there is none; raises `ConfigError` if it is damaged."
     try: entries = read_json(folder.manifest, 1_000_000)
     except FileNotFoundError: return {}
-    except OSError as e: raise ConfigError(f'{folder.manifest} cannot be read: {e.strerror}.') from None
-    except ValueError as e: raise ConfigError(f'{folder.manifest} is damaged ({brief(e)}); without it no weights of this run can be trusted.') from None
+    except OSError as e: raise ConfigError(f'{folder.manifest} cannot be read: {reason(e)}.') from None
+    except ValueError as e: raise ConfigError(f'{folder.manifest} is damaged ({one_line(e)}); without it no weights of this run can be trusted.') from None
     if not isinstance(entries, dict): raise ConfigError(f'{folder.manifest} is damaged: it must hold one entry for each file.')
     return entries
 
@@ -121,18 +119,18 @@ def save_weights(folder, # a `RunFolder`
         write_atomic(path, data)
         sync(folder.path)
         note(entry)
-    except OSError as e: raise ConfigError(f'{path} cannot be written: {e.strerror or brief(e)}.') from None
+    except OSError as e: raise ConfigError(f'{path} cannot be written: {reason(e)}.') from None
 
 def remove_weights(folder, # a `RunFolder`
                    path): # the file in it
     "Remove weights and then what the manifest says of them; raises `ConfigError`."
     try: path.unlink(missing_ok=True)
-    except OSError as e: raise ConfigError(f'{path} cannot be removed: {e.strerror or brief(e)}.') from None
+    except OSError as e: raise ConfigError(f'{path} cannot be removed: {reason(e)}.') from None
     entries = read_manifest(folder)
     if path.name not in entries: return
     del entries[path.name]
     try: write_atomic(folder.manifest, json.dumps(entries, indent=1, sort_keys=True) + '\n')
-    except OSError as e: raise ConfigError(f'{folder.manifest} cannot be written: {e.strerror or brief(e)}.') from None
+    except OSError as e: raise ConfigError(f'{folder.manifest} cannot be written: {reason(e)}.') from None
 
 # %% ../nbs/07_checkpoint.ipynb #9ab6ef91
 LARGEST_WEIGHTS = 500_000_000  # bytes; a larger file is no agent of this project
@@ -149,27 +147,49 @@ def load_weights(folder, # a `RunFolder`
         if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays.values()): raise ValueError('not all of it is finite float32 numbers')
         return {name.replace('.', '/'): array for name, array in arrays.items()}
     except ConfigError: raise
-    except OSError as e: raise ConfigError(f'{path} cannot be read: {e.strerror}.') from None
-    except ValueError as e: raise ConfigError(f'{path} holds no weights: {brief(e)}.') from None
+    except OSError as e: raise ConfigError(f'{path} cannot be read: {reason(e)}.') from None
+    except ValueError as e: raise ConfigError(f'{path} holds no weights: {one_line(e)}.') from None
+
+# %% ../nbs/07_checkpoint.ipynb #62e9cc41
+def own_parts(layers, # a function as `q_layers`
+              make): # a function as `make_env`
+    "The names of those that are not the usual ones, as they stand in `run.own_parts`."
+    given = (('layers', layers, q_layers), ('make_env', make, make_env))
+    return ', '.join(f'{kind}={getattr(part, "__qualname__", type(part).__name__)}'[:80] for kind, part, usual in given if part is not usual)
+
+def check_own_parts(config, # `Config` of a run
+                    layers, make, # as for `own_parts`
+                    call): # the beginning of the call that would do
+    "Raise `ConfigError` if the run was made with other functions than these."
+    given, wanted = own_parts(layers, make), config.run.own_parts
+    if given == wanted: return
+    had = f'had functions of its own ({wanted})' if wanted else 'had no functions of its own'
+    raise ConfigError(f"The run {had}, but now there {'are ' + given if given else 'are none'}; from Python it goes on with {call}{', ' + wanted if wanted else ''}).")
 
 # %% ../nbs/07_checkpoint.ipynb #62e9cc42
-def build_agent(config): # a `Config`
-    "A new agent for a configuration, with random weights."
-    observation_shape = (config.env.stack, config.env.size, config.env.size)
-    return Agent(config.agent, observation_shape, len(action_bytes(config.env.actions)), config.run.seed)
+def build_agent(config, # a `Config`
+                layers=q_layers, # the function that makes the layers of its network
+                make_env=make_env): # the function that makes the environment that it will play
+    "A new agent for a configuration, with random weights. The backend computes with as many threads as the run has, unless it has begun with others."
+    set_threads(config.run.threads)
+    return Agent(config.agent, *env_shapes(config.env, make_env), config.run.seed, layers)
 
 def largest_file(config): # a `Config`
     "The size in bytes of the largest file that can hold the weights of its network, with room to spare."
     return 2 * 4 * network_size(config.env, config.agent) + 1_000_000
 
 def load_agent(path, # the folder of a run
-               which='best'): # 'best' or 'last'
+               which='best', # 'best' or 'last'
+               layers=q_layers, # the function that makes the layers, as the run was given it
+               make_env=make_env): # the function that makes the environment, as the run was given it
     "The agent of a run and its configuration; raises `ConfigError`."
     folder = RunFolder(path)
+    if which not in ('best', 'last'): raise ConfigError(f"which is {shown(which)}, but must be 'best' or 'last'.")
     if not folder.path.is_dir(): raise ConfigError(f'{folder.path} is not a folder; a run is a folder with {folder.config.name} and weights.')
     config = load_config(folder.config)
-    weights = load_weights(folder, getattr(folder, which), largest_file(config))
-    agent = build_agent(config)
+    check_own_parts(config, layers, make_env, f'load_agent({folder.path.name!r}')
+    weights = load_weights(folder, getattr(folder, which), largest_file(config) if layers is q_layers else LARGEST_WEIGHTS)
+    agent = build_agent(config, layers, make_env)
     try: agent.load(weights)
     except ValueError as e:
         raise ConfigError(f'{getattr(folder, which)} does not fit {folder.config.name} (actions {config.env.actions}): {e}') from None
@@ -192,7 +212,7 @@ def write_synced(path, # a new file
     return dict(size=len(data), sha256=sha256(data))
 
 # %% ../nbs/07_checkpoint.ipynb #7e5b3810
-FORMAT = 5 # version of what a checkpoint holds; another one is not read
+FORMAT = 6 # version of what a checkpoint holds; another one is not read
 LARGEST_ARRAYS = 2**31 # bytes; larger arrays of a checkpoint are not read
 LARGEST_SEGMENT = 40_000_000 # bytes, more than 512 pictures of the largest size; a larger segment is not read
 
@@ -239,7 +259,7 @@ class Checkpoints:
         except OSError as e:
             with contextlib.suppress(OSError): self.clean()             # a full disk has room again
             old = f'the one before it, {self.newest.name}, is whole' if self.newest else 'there is none before it'
-            raise ConfigError(f'The checkpoint {target} cannot be written: {e.strerror or brief(e)}; {old}.') from None
+            raise ConfigError(f'The checkpoint {target} cannot be written: {reason(e)}; {old}.') from None
         self.kept = {path: self.kept[path] for path in (self.newest,) if path} | {target: entries}
         self.newest = target
         with contextlib.suppress(OSError): self.clean()                 # what is left over is removed by the next one
@@ -318,7 +338,7 @@ def check_segments(path, # the folder of a checkpoint
         if type(entry['version']) is not int: raise ConfigError('its manifest has a segment without a version')
         files[entry['sha256']] = frames / f'{entry["sha256"]}.npz'
         try: check_file(files[entry['sha256']], entry)
-        except (ConfigError, OSError) as e: damaged[entry['sha256']] = entry['size'], brief(e)
+        except (ConfigError, OSError) as e: damaged[entry['sha256']] = entry['size'], one_line(e)
     if not damaged: return {}, ''
     (lost, (size, what)), *more = damaged.items()
     if more: raise ConfigError(f'{what}, and so are {len(more)} more of its segments')
@@ -348,14 +368,14 @@ def read_checkpoint(path): # its folder
         return Checkpoint(path, manifest['step'], read_json(path / 'state.json'), arrays, manifest['segments'], repaired), said
     except ConfigError as e: raise ConfigError(f'{path} {wrong}: {e}.') from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as e:
-        raise ConfigError(f'{path} is damaged: {brief(e)} ({type(e).__name__}).') from None
+        raise ConfigError(f'{path} is damaged: {one_line(e)} ({type(e).__name__}).') from None
 
 def newest_checkpoint(path): # the folder `checkpoints`
     "The newest `Checkpoint` that is whole, or None if there is none at all, and a sentence for each that was damaged; raises `ConfigError` if all are."
     damaged = []
     try: found = sorted((p for p in Path(path).iterdir() if re.fullmatch(r'step_[0-9]{10}', p.name)), reverse=True)
     except FileNotFoundError: found = []
-    except OSError as e: raise ConfigError(f'{path} cannot be read: {e.strerror}.') from None
+    except OSError as e: raise ConfigError(f'{path} cannot be read: {reason(e)}.') from None
     for folder in found:
         try: checkpoint, said = read_checkpoint(folder)
         except ConfigError as e: damaged.append(str(e)); continue

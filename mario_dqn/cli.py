@@ -237,7 +237,7 @@ def infer_command(args):
 def make_folder(path): # a folder
     "Make a folder if it is not there; raises `ConfigError` if it cannot be made."
     try: path.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise ConfigError(f'{path} cannot be written: {e.strerror}.') from None
+    except OSError as e: raise ConfigError(f'{path} cannot be written: {reason(e)}.') from None
 
 # %% ../nbs/14_cli.ipynb #7647193c
 def evaluate_command(args):

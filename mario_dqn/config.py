@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['LONGEST_LIST', 'LONGEST_TEXT', 'LEVELS', 'LARGEST_NETWORK', 'RUN_SPEED', 'WORST_FRAME', 'PRESETS', 'ConfigError',
-           'TrainingError', 'setting', 'shown', 'allowed', 'raises', 'as_kind', 'within', 'typed', 'checked',
-           'Settings', 'EnvConfig', 'AgentConfig', 'check_agent', 'RunConfig', 'Config', 'network_size',
+           'TrainingError', 'one_line', 'reason', 'setting', 'shown', 'allowed', 'raises', 'as_kind', 'within', 'typed',
+           'checked', 'Settings', 'EnvConfig', 'AgentConfig', 'check_agent', 'RunConfig', 'Config', 'network_size',
            'check_network', 'check_replay', 'largest_value', 'check_bins', 'check', 'unknown', 'with_values', 'to_yaml',
            'StrictLoader', 'parse_yaml', 'from_yaml', 'read_file', 'read_text', 'load_config', 'preset', 'lock_handle',
            'FolderLock', 'RunFolder', 'project_root', 'save_root', 'shipped_agent', 'write_atomic', 'import_keras',
-           'last_words', 'quiet_stderr', 'named_threads', 'threads_in_force', 'set_threads', 'kept_signals', 'one_line',
+           'last_words', 'quiet_stderr', 'named_threads', 'threads_in_force', 'set_threads', 'kept_signals',
            'byproduct', 'progress_bar']
 
 # %% ../nbs/00_config.ipynb #4fb5720d
@@ -24,6 +24,14 @@ class ConfigError(ValueError):
 
 class TrainingError(RuntimeError):
     "A training that cannot go on; the message says what happened, at which step, and what can be done."
+
+def one_line(error): # an exception
+    "What it says, in one line of bounded length."
+    return ' '.join(str(error).split())[:200] or type(error).__name__
+
+def reason(error): # an `OSError`
+    "Why the system refused something, without the name of the file."
+    return error.strerror or one_line(error)
 
 def setting(default, # the value that a new configuration starts with
             doc, # one line that says what it means, with its unit
@@ -389,8 +397,8 @@ def read_text(path, # the file
         if len(data) > limit: raise ConfigError(f'{path} is larger than {limit:,} bytes, too large for {what}.')
         return data.decode('utf-8').replace('\r\n', '\n').replace('\r', '\n')
     except (OSError, UnicodeDecodeError) as e:
-        reason = e.strerror if isinstance(e, OSError) else 'it is not UTF-8 text'
-        raise ConfigError(f'{path} cannot be read as {what}: {reason}.') from None
+        why = reason(e) if isinstance(e, OSError) else 'it is not UTF-8 text'
+        raise ConfigError(f'{path} cannot be read as {what}: {why}.') from None
 
 def load_config(path): # a YAML file
     "The configuration in a YAML file; raises `ConfigError`."
@@ -439,7 +447,7 @@ class FolderLock:
         try:
             if not self.depth: self.handle = lock_handle(self.path)
         except BlockingIOError: raise ConfigError(f'{self.path} is in use already; two cannot write one run.') from None
-        except OSError as e: raise ConfigError(f'{self.path} cannot be locked: {e.strerror}.') from None
+        except OSError as e: raise ConfigError(f'{self.path} cannot be locked: {reason(e)}.') from None
         self.depth += 1
 
     def __exit__(self, *error):
@@ -594,10 +602,6 @@ def kept_signals():
     if came: before[came[0]](came[0], None)
 
 # %% ../nbs/00_config.ipynb #be6743fd
-def one_line(error): # an exception
-    "What it says, in one line of bounded length."
-    return ' '.join(str(error).split())[:200] or type(error).__name__
-
 @contextlib.contextmanager
 def byproduct(what, # in words, such as 'The plot'
               say=print): # is given a sentence if it fails
@@ -606,15 +610,14 @@ def byproduct(what, # in words, such as 'The plot'
     except Exception as error: say(f'{what} could not be made: {one_line(error)}')
 
 @contextlib.contextmanager
-def progress_bar(total, # of what is counted
-                 what, # in words, before the bar
+def progress_bar(what, # in words, before the bar
                  unit): # one of what is counted
-    "A bar on standard error, with the time left: a function of the count so far. Where it cannot be drawn it is left out."
-    with contextlib.suppress(Exception):
-        from tqdm.auto import tqdm
-        bar = tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True, leave=False)
-    def show(count):
-        with contextlib.suppress(Exception): bar.update(count - bar.n)
+    "A bar on standard error, with the time left: a function of the count so far and the total. Where it cannot be drawn it is left out."
+    bars = []
+    def show(count, total):
+        with contextlib.suppress(Exception):
+            if not bars: bars.append(importlib.import_module('tqdm.auto').tqdm(desc=what, total=total, unit=unit, dynamic_ncols=True, leave=False))
+            bars[0].update(count - bars[0].n)
     try: yield show
     finally:
-        with contextlib.suppress(Exception): bar.close()
+        with contextlib.suppress(Exception): bars[0].close()

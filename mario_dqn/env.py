@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PYTHON_STATE', 'ACTIONS', 'TRAINING', 'SELECTION', 'FINAL', 'MarioEnv', 'env_id', 'JoypadTape', 'tape', 'replay_tape',
            'classic_reward', 'ClassicReward', 'RandomStart', 'action_bytes', 'action_meanings', 'JoypadActions',
-           'FrameSkip', 'SmallGray', 'ShownButtons', 'StuckLimit', 'make_env', 'Snapshot', 'snapshot_of',
+           'FrameSkip', 'SmallGray', 'ShownButtons', 'StuckLimit', 'make_env', 'env_shapes', 'Snapshot', 'snapshot_of',
            'take_snapshot', 'families', 'rebuild_families', 'rebuild', 'remembered', 'wrappers', 'env_state',
            'restore_env', 'episode_seed']
 
@@ -295,6 +295,18 @@ def make_env(config): # an `EnvConfig`
     env = FrameStackObservation(env, config.stack, padding_type='reset')
     if config.stuck_limit: env = StuckLimit(env, config.stuck_limit)
     return env
+
+# %% ../nbs/01_env.ipynb #3471ced7
+def env_shapes(config, # `EnvConfig`
+               make=make_env): # a function of it that makes an environment
+    "Shape of an observation (stack, height, width), and number of actions; raises `TypeError` if an agent could not play it."
+    if make is make_env: return (config.stack, config.size, config.size), len(action_bytes(config.actions))
+    env = make(config)
+    try: seen, done = env.observation_space, env.action_space
+    finally: env.close()
+    if getattr(seen, 'dtype', None) != np.uint8 or len(seen.shape) != 3 or not isinstance(done, spaces.Discrete):
+        raise TypeError(f'{getattr(make, "__name__", make)} gives an environment of {seen} and {done}, but an agent needs observations uint8 [stack, height, width] and discrete actions.')
+    return seen.shape, int(done.n)
 
 # %% ../nbs/01_env.ipynb #c376c465
 class Snapshot(NamedTuple):

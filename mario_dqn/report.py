@@ -490,7 +490,7 @@ def run_row(path): # a run's folder
 def runs_table(save_folder): # the folder that holds the runs
     "All runs as a table of plain text; raises `ConfigError` if the folder cannot be read."
     try: paths = sorted(p for p in Path(save_folder).iterdir() if (p / 'config.yaml').is_file())
-    except OSError as e: raise ConfigError(f'{save_folder} cannot be read as a folder of runs: {e.strerror}.') from None
+    except OSError as e: raise ConfigError(f'{save_folder} cannot be read as a folder of runs: {reason(e)}.') from None
     if not paths: return f'There are no runs in {save_folder} yet.\n'
     rows = [['run', 'level', 'agent steps', 'minutes', 'clear rate, sticky actions', 'mean score']]
     for path in paths:

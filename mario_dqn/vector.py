@@ -16,7 +16,7 @@ from typing import NamedTuple
 import cloudpickle
 import numpy as np
 from .config import EnvConfig, RunConfig, TrainingError, checked, shown
-from .env import MarioEnv, TRAINING, action_bytes, env_state, episode_seed, make_env, rebuild, restore_env, take_snapshot
+from .env import MarioEnv, TRAINING, env_shapes, env_state, episode_seed, make_env, rebuild, restore_env, take_snapshot
 
 # %% ../nbs/02_vector.ipynb #4f43c3e7
 class StartPool:
@@ -404,7 +404,6 @@ def answered(vector, # `GameVector`, or None before it is made
     "Do a call; returns the vector and the answer."
     if name == 'make': return GameVector(*pickle.loads(arguments[0])), None
     if name == 'peak_memory': return vector, peak_memory()
-    if name == 'shapes': return vector, (vector.observation_shape, vector.action_count)
     if name == 'restore': return vector, vector.restore(*arguments, progress)
     return vector, getattr(vector, name)(*arguments)
 
@@ -498,9 +497,7 @@ class GameProcess(ServingProcess):
         super().__init__()
         self.count, self.begun = checked(RunConfig, 'games', games), False
         self.ask('make', cloudpickle.dumps((config, games, seed, middle_starts, workers, timeout, make)))  # a notebook's functions travel too
-        if make is make_env and isinstance(config, EnvConfig):                      # known without waiting for the process
-            self.observation_shape, self.action_count = (config.stack, config.size, config.size), len(action_bytes(config.actions))
-        else: self.observation_shape, self.action_count = self.call('shapes')
+        self.observation_shape, self.action_count = env_shapes(config, make)
 
     def step_async(self, actions): # int [G]
         "Start a step of all games; raises `ValueError` for actions that do not exist."
