@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['timings', 'load', 'playing', 'full_practice', 'parts', 'updates_per_step', 'keras_loop', 'same_work', 'compare_loops',
-           'Measure', 'table', 'bench', 'value_text', 'bench_text']
+           'Measure', 'table', 'half', 'bench', 'value_text', 'bench_text']
 
 # %% ../nbs/13_bench.ipynb #91a45780
 import collections, contextlib, os, time
 from typing import NamedTuple
 import numpy as np
 from .agent import keras
-from .config import with_values
+from .config import threads_in_force, with_values
 from .env import make_env
 from .network import frames_last, q_network
 from .train import Practice, machine_facts, predicted_memory
@@ -20,12 +20,14 @@ from .vector import GameVector, peak_memory
 # %% ../nbs/13_bench.ipynb #d3d20e42
 def timings(tasks, # functions without arguments, by name
             seconds, # length of a slice
-            rounds): # slices of each function
+            rounds, # slices of each function
+            progress=None): # called with the number of slices that are done, and of all, if given
     "Seconds of one call in each slice, float64 [rounds] by name; the functions take turns."
     for call in tasks.values(): call()                      # whatever has to be compiled is compiled now
     means = {name: np.zeros(rounds) for name in tasks}
     for i in range(rounds):
-        for name, call in tasks.items():
+        for number, (name, call) in enumerate(tasks.items()):
+            if progress is not None: progress(i * len(tasks) + number, rounds * len(tasks))
             call()                                          # the caches still hold what another function needed
             calls, begun, took = 0, time.perf_counter(), 0.0
             while calls == 0 or took < seconds:
@@ -123,11 +125,12 @@ def same_work(config): # `Config`
 
 def compare_loops(config, # `Config`
                   seconds, # length of a slice
-                  rounds): # slices of each loop
+                  rounds, # slices of each loop
+                  progress=None): # as for `timings`
     "Seconds of one agent step in each slice, float64 [rounds], of `keras_loop` and of ours."
     config = same_work(config)
     practice, loop = full_practice(config), keras_loop(config)
-    try: times = timings(dict(keras_loop=lambda: next(loop), ours=practice.vector_step), seconds, rounds)
+    try: times = timings(dict(keras_loop=lambda: next(loop), ours=practice.vector_step), seconds, rounds, progress)
     finally:
         loop.close()
         practice.games.close()
@@ -175,22 +178,28 @@ def table(config, # `Config`
         Measure('peak_memory', peak and peak / 1e6, 'MB', 'largest resident size while the parts were measured, that of the games included')]
 
 # %% ../nbs/13_bench.ipynb #5f1b800b
+def half(number, # 0 or 1
+         progress): # called with a count and its total, or None
+    "A function that tells of the first or the second half of a measurement, which take about as long, in hundredths of the whole."
+    return progress and (lambda count, total: progress(50 * number + 50 * count // total, 100))
+
 def bench(config, # `Config`
           seconds=1.0, # length of a slice
-          rounds=5): # slices of each measurement
+          rounds=5, # slices of each measurement
+          progress=None): # called with a count and its total, if given
     "Measure everything; returns the values by name, the table, and the machine, as plain data."
     busy, predicted = load(), predicted_memory(config)
     practice = full_practice(config)
     try:
-        with parts(config, practice) as tasks: times = timings(tasks, seconds, rounds)
+        with parts(config, practice) as tasks: times = timings(tasks, seconds, rounds, half(0, progress))
     finally: practice.games.close()
     peaks, allocated = (peak_memory(), practice.games.peak), practice.replay.nbytes
     peak = None if None in peaks else sum(peaks)
     del practice, tasks                                     # and with them the memory that they hold
-    theirs, ours = compare_loops(config, 4 * seconds, rounds)  # a step of theirs takes long, so its slices are longer
+    theirs, ours = compare_loops(config, 4 * seconds, rounds, half(1, progress))  # a step of theirs takes long, so its slices are longer
     lines = table(config, {name: float(np.median(slices)) for name, slices in times.items()}, float(np.median(theirs)),
                   float(np.median(ours)), allocated, predicted, peak)
-    machine = machine_facts() | dict(threads=config.run.threads, load_before=busy, slice_seconds=seconds, rounds=rounds)
+    machine = machine_facts() | dict(threads=threads_in_force(), load_before=busy, slice_seconds=seconds, rounds=rounds)
     return {line.name: line.value for line in lines} | dict(table=[line._asdict() for line in lines], machine=machine)
 
 # %% ../nbs/13_bench.ipynb #1bb69959

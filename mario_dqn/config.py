@@ -612,11 +612,11 @@ def byproduct(what, # in words, such as 'The plot'
 @contextlib.contextmanager
 def progress_bar(what, # in words, before the bar
                  unit): # one of what is counted
-    "A bar on standard error, with the time left: a function of the count so far and the total. Where it cannot be drawn it is left out."
+    "A bar on a terminal, with the time left: a function of the count so far and the total. Where it cannot be drawn it is left out."
     bars = []
     def show(count, total):
         with contextlib.suppress(Exception):
-            if not bars: bars.append(importlib.import_module('tqdm.auto').tqdm(desc=what, total=total, unit=unit, dynamic_ncols=True, leave=False))
+            if not bars: bars.append(importlib.import_module('tqdm.auto').tqdm(desc=what, total=total, unit=unit, dynamic_ncols=True, leave=False, disable=None))
             bars[0].update(count - bars[0].n)
     try: yield show
     finally:

@@ -28,6 +28,7 @@ def small_film(episode, # an `Episode`
 # %% ../nbs/11_live.ipynb #b52c2071
 class LiveTraining(Callback):
     "Shows the curves of a run and its latest evaluation episode in a notebook while it trains."
+    name, byproduct = 'live display', True
     def __init__(self,
                  folder, # `RunFolder` of the run, whose files are drawn
                  seconds=10): # between two drawings, at least
@@ -56,7 +57,7 @@ class LiveTraining(Callback):
         self.due = begun + max(self.seconds, 20 * took)  # the drawing shall not take more than a twentieth of the time
 
     def evaluation(self, runner, row, episodes):
-        with contextlib.suppress(ValueError): self.put(self.film, small_film(episodes[0]))  # one that is too long for a film: the old one stays
+        with contextlib.suppress(ValueError, OSError): self.put(self.film, small_film(episodes[0]))  # too long for a film, or none can be made: the old one stays
         self.draw()
 
     def put(self, widget, picture): widget.value, widget.layout.display = picture, ''

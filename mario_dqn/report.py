@@ -9,10 +9,10 @@ __all__ = ['COLUMNS', 'TEXT_COLUMNS', 'LARGEST_TABLE', 'LONGEST_LINE', 'PANELS',
            'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips', 'death_map', 'exposure_map', 'load_json',
            'finite', 'table_number', 'percent', 'rate_text', 'players', 'markdown_table', 'plain', 'results_table',
            'details_table', 'run_row', 'runs_table', 'duration_text', 'size_text', 'card_training', 'card_protocol',
-           'card_files', 'from_other_weights', 'card_opening', 'model_card', 'write_report']
+           'card_files', 'from_other_weights', 'run_words', 'card_opening', 'model_card', 'write_report']
 
 # %% ../nbs/10_report.ipynb #47397f43
-import array, csv, io, json, math
+import array, csv, io, json, math, shlex
 from pathlib import Path
 from typing import NamedTuple
 import matplotlib.style
@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
-from .config import ConfigError, RunFolder, load_config, read_text, write_atomic
+from .config import ConfigError, RunFolder, load_config, read_text, reason, save_root, write_atomic
 
 # %% ../nbs/10_report.ipynb #4f4038ca
 COLUMNS = {
@@ -33,6 +33,7 @@ COLUMNS = {
         loss='loss of an update, mean of the interval; empty before the first update',
         q_mean='Q-value of the actions learned from, in scaled reward, mean of the interval',
         td_error='absolute TD error, in scaled reward, mean of the interval',
+        beyond_bins='share of the targets that lie beyond the bins of the histogram and cannot be learned, 0 to 1, mean of the interval; empty for plain numbers',
         score_100="score, mean of the last 100 training episodes from the level's start; empty if none yet",
         x_100='largest x position of those episodes, in pixels, mean',
         clear_100='share of those episodes that reached the flag, 0 to 1',
@@ -540,8 +541,8 @@ def size_text(size): # a size, in bytes
 def card_training(machine): # content of machine.json
     "How, where and in what time the run was made, as Markdown."
     command, versions = machine.get('command'), machine.get('versions')
-    if isinstance(command, list): command = ' '.join(map(str, command))
-    text = f'```bash\n{" ".join(command.split())}\n```\n\n' if isinstance(command, str) and command.strip() else ''
+    if isinstance(command, list): command = shlex.join(map(str, command))
+    text = f'```bash\n{" ".join(command.splitlines())}\n```\n\n' if isinstance(command, str) and command.strip() else ''
     rows = [[name, machine[key]] for key, name in (('processor', 'processor'), ('cores', 'cores'), ('graphics', 'graphics processor'), ('threads', 'threads of the network'),
                                                    ('backend', 'backend of Keras')) if key in machine]
     if finite(machine.get('steps')) is not None: rows.append(['agent steps', table_number(machine['steps'])])
@@ -591,12 +592,15 @@ LIMITS = '''\
 '''
 
 def from_other_weights(machine): # content of machine.json
-    "Whether the run began with the weights of an earlier one, as the command says."
-    command = machine.get('command')
-    words = ' '.join(map(str, command)) if isinstance(command, list) else str(command)
-    return any(word.startswith('--pa') for word in words.split())  # argparse takes --path=RUN and --pa RUN, too
+    "Whether the run began with the weights of an earlier one."
+    return bool(machine.get('origin'))
 
 # %% ../nbs/10_report.ipynb #ec8fc953
+def run_words(folder): # `RunFolder`
+    "Where a run lies, as a word of a command: below the project if it is there, else the whole path."
+    place, root = folder.path.resolve(), save_root().resolve().parent
+    return shlex.quote(str(place.relative_to(root) if place.is_relative_to(root) else place))
+
 def card_opening(name, # of the run
                  level, # that it plays, None if unknown
                  machine, # content of machine.json
@@ -631,8 +635,9 @@ def model_card(folder): # the run's folder
     if training := card_training(machine): parts += ['## How it was trained\n', training]
     if folder.plot.exists(): parts.append('![Score, position, clear rate and episode length during training](results.png)\n')
     if folder.notes.exists(): parts.append(read_text(folder.notes, 'notes'))
-    parts += ['## How to use it\n', f'```bash\nmario_dqn infer --path save/{name}                  # watch it play\n'
-              f'mario_dqn evaluate --path save/{name} --protocol    # evaluate it again\n```\n']
+    place = run_words(folder)
+    parts += ['## How to use it\n', f'```bash\nmario_dqn infer --path {place}                  # watch it play\n'
+              f'mario_dqn evaluate --path {place} --protocol    # evaluate it again\n```\n']
     if results['players']: parts += ['## All numbers\n', details_table(results)]
     parts += ['## Files\n', card_files(folder), '## Limits\n', limits,
               '## Licence\n', "The weights are under the MIT licence. The game's ROM isn't part of this folder, and belongs to its owner.\n"]
