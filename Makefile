@@ -1,12 +1,9 @@
 # Every target sets up what it needs. The set-up runs again only if one of the files that it depends on has changed.
+# Paths are left to the shell, which takes them as they are: a checkout may lie in a folder with spaces or an apostrophe.
 BIN := .venv/bin
 READY := .venv/.ready
-UV := $(shell command -v uv 2>/dev/null)
-export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-
-MISSING := Python 3.13 is needed and was not found. Install it from python.org or with your package manager, \
-or install uv (docs.astral.sh/uv), which fetches it; if it is there but not on the PATH: make PYTHON=/path/to/python3.13
+export PYTHON
 
 .PHONY: help train play bench test lab docs notebooks readme
 
@@ -21,26 +18,26 @@ help:
 	@echo 'make readme     write README.md from nbs/index.ipynb'
 
 train: $(READY)
-	$(BIN)/mario_dqn train $(ARGS)
+	@$(BIN)/python -m mario_dqn train $(ARGS)
 
 play: $(READY)
-	$(BIN)/mario_dqn infer $(ARGS)
+	@$(BIN)/python -m mario_dqn infer $(ARGS)
 
 bench: $(READY)
-	$(BIN)/mario_dqn bench $(ARGS)
+	@$(BIN)/python -m mario_dqn bench $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python .ci/tests.py
+	@$(BIN)/python .ci/tests.py $(ARGS)
 
 lab: $(READY)
-	$(BIN)/jupyter-lab nbs
+	$(BIN)/python -m jupyterlab nbs
 
 docs: $(READY)
 	@$(BIN)/python .ci/docs.py
 
 notebooks: $(READY)
-	$(BIN)/jupyter-nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.store_widget_state=False \
-	    $$(find nbs -name '*.ipynb' -not -path '*/.*' | sort)
+	find nbs -name '*.ipynb' -not -path '*/.*' | sort | xargs $(BIN)/python -m nbconvert --log-level=WARN --to notebook --execute --inplace \
+	    --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.store_widget_state=False
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
 	$(BIN)/python .ci/readme.py
@@ -49,12 +46,10 @@ readme: $(READY)
 	$(BIN)/python .ci/readme.py
 
 # Scripts in a virtual environment hold its path, so one that came here with a moved checkout is of no use.
-ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
+ifneq ($(shell [ "$$(cat $(READY) 2>/dev/null)" = "$$(pwd)" ] && echo here),here)
 .PHONY: $(READY)
 endif
 
 $(READY): settings.ini setup.py constraints.txt
-	$(eval FOUND := $(shell PYTHON='$(PYTHON)' .ci/find_python))
-	$(if $(FOUND),,$(error $(MISSING)))
-	@.ci/install '$(FOUND)' '$(UV)'
-	@echo '$(CURDIR)' > $(READY)
+	@.ci/install
+	@pwd > $(READY)

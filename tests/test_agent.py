@@ -1,0 +1,168 @@
+"""The agent: three backends, no setting of the process that it inherits, no silent cast, weights by place, a precision that does not waver."""
+import importlib.util, json, os, subprocess, sys, time
+
+import numpy as np
+import pytest
+
+from mario_dqn.agent import Agent, agent_arrays, restore_agent
+from mario_dqn.config import AgentConfig, shipped_agent
+from mario_dqn.network import keras
+from mario_dqn.replay import Batch
+
+SMALL = dict(filters=(8, 16), kernels=(8, 4), strides=(4, 4), hidden=32, batch_size=16, learning_starts=16, precision='float32')
+BACKENDS = ['tensorflow', 'jax', pytest.param('torch', marks=pytest.mark.skipif(importlib.util.find_spec('torch') is None, reason='PyTorch is not installed'))]
+
+LEARN = '''
+import sys, hashlib, numpy as np, keras
+exec(sys.argv[1])
+from mario_dqn.agent import Agent, agent_arrays
+from mario_dqn.checkpoint import load_agent
+from mario_dqn.config import AgentConfig, set_threads, shipped_agent
+from mario_dqn.replay import Batch
+set_threads(1)
+rng, answers = np.random.default_rng(0), []
+for precision in ('float32', 'bfloat16'):
+    agent = Agent(AgentConfig(filters=(8, 16), kernels=(8, 4), strides=(4, 4), hidden=32, batch_size=16, learning_starts=16, precision=precision), (4, 36, 36), 3)
+    frames = rng.integers(0, 256, (2, 16, 4, 36, 36), np.uint8)
+    batch = Batch(frames[0], rng.integers(3, size=16), rng.normal(size=16).astype('f4'), frames[1], np.full(16, 0.5, 'f4'), np.ones(16, 'f4'), np.arange(16))
+    for _ in range(12): result = agent.update(batch)
+    assert np.isfinite(result.loss) and result.beyond == 0.0
+    for array in agent_arrays(agent).values(): answers.append(array.tobytes())
+    rng = np.random.default_rng(0)
+shipped, _ = load_agent(shipped_agent())
+answers.append(shipped.q_values(rng.integers(0, 256, (8, 4, 68, 68), np.uint8)).tobytes())
+print(hashlib.sha256(b''.join(answers)).hexdigest())
+'''
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_settings_of_the_process_are_not_inherited(python, backend):
+    answers = {}
+    for setting in ('pass', "keras.config.set_dtype_policy('mixed_bfloat16')", "keras.config.set_image_data_format('channels_first')", "keras.config.set_floatx('float16')"):
+        done = python(LEARN, setting, KERAS_BACKEND=backend)
+        assert done.returncode == 0, done.stderr[-2000:]
+        answers[setting] = done.stdout.split()[-1]
+    assert len(set(answers.values())) == 1, answers
+
+
+def test_the_process_keeps_its_own_settings(python):
+    code = '''
+import keras
+keras.config.set_dtype_policy('mixed_float16'); keras.config.set_image_data_format('channels_first')
+seen, kept = [], keras.config.set_dtype_policy
+keras.config.set_dtype_policy = lambda *policy: (seen.append(policy), kept(*policy))
+from mario_dqn.agent import Agent; from mario_dqn.config import AgentConfig
+Agent(AgentConfig(precision='bfloat16'), (4, 68, 68), 2)
+print(keras.config.dtype_policy().name, keras.config.image_data_format(), seen)'''
+    assert python(code).stdout.split('\n')[0] == 'mixed_float16 channels_first []'
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('bins', [51, 0])
+@pytest.mark.parametrize('double', [True, False])
+def test_an_update_works_with_every_backend(python, backend, bins, double):
+    code = f'''
+import numpy as np
+from mario_dqn.agent import Agent; from mario_dqn.config import AgentConfig; from mario_dqn.replay import Batch
+agent = Agent(AgentConfig(**{SMALL | dict(value_bins=bins, double=double, dueling=double)!r}), (4, 36, 36), 3)
+frames = np.random.default_rng(0).integers(0, 256, (2, 16, 4, 36, 36), np.uint8)
+batch = Batch(frames[0], np.zeros(16, int), np.ones(16, 'f4'), frames[1], np.zeros(16, 'f4'), np.ones(16, 'f4'), np.arange(16))
+errors = [np.abs(agent.update(batch).td_error).mean() for _ in range(60)]
+assert errors[-1] < errors[0] / 2, errors
+agent.load(agent.weights())'''
+    done = python(code, KERAS_BACKEND=backend)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+CONTINUE = '''
+import sys, json, pathlib, numpy as np
+from mario_dqn.checkpoint import newest_checkpoint
+from mario_dqn.config import preset, with_values
+from mario_dqn.train import Callback, Interrupted, go_on, train
+import signal
+class Stop(Callback):
+    def interval(self, runner, row):
+        if row['step'] == 300: runner.stop(signal.SIGINT, None)
+config = with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 400, 'run.record': False, 'agent.precision': 'float32'})
+try: train(config, sys.argv[1], callbacks=[Stop()]) if sys.argv[2] == 'begin' else go_on(sys.argv[1])
+except Interrupted: pass
+'''
+
+
+@pytest.mark.parametrize('first, second', [('jax', 'tensorflow'), ('tensorflow', 'jax')])
+def test_a_run_goes_on_with_another_backend(python, tmp_path, first, second):
+    begun = python(CONTINUE, tmp_path / 'run', 'begin', KERAS_BACKEND=first)
+    assert begun.returncode == 0, begun.stderr[-2000:]
+    done = python(CONTINUE, tmp_path / 'run', 'go on', KERAS_BACKEND=second)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f'backend was {first} and is {second}.' in done.stdout
+    machine = json.loads((tmp_path / 'run' / 'machine.json').read_text())
+    assert (machine['outcome'], machine['steps'], machine['backend']) == ('finished', 400, second)
+
+
+def test_counters_of_another_width_are_taken_and_other_kinds_refused():
+    agent = Agent(AgentConfig(**SMALL), (4, 36, 36), 3)
+    arrays = agent_arrays(agent)
+    counter = next(name for name, array in arrays.items() if array.dtype.kind == 'i')
+    for dtype in ('int32', 'int64'): restore_agent(agent, arrays | {counter: np.asarray(7, dtype)})
+    assert agent_arrays(agent)[counter] == 7
+    with pytest.raises(ValueError, match=f'{counter} is float32'): restore_agent(agent, arrays | {counter: np.float32(7)})
+
+
+@pytest.mark.parametrize('observations', [
+    np.zeros((1, 4, 36, 36), np.float32), np.zeros((1, 4, 36, 36)), np.zeros((1, 4, 36, 36), np.int64), np.zeros((1, 4, 36, 36), bool),
+    np.zeros((4, 36, 36), np.uint8), np.zeros((1, 36, 36, 4), np.uint8), np.zeros((1, 3, 36, 36), np.uint8), np.zeros((1, 4, 35, 36), np.uint8), [[0]], None])
+def test_anything_but_bytes_of_the_right_shape_is_refused(observations):
+    agent = Agent(AgentConfig(**SMALL), (4, 36, 36), 3)
+    calls = [lambda: agent.q_values(observations), lambda: agent.average_values(observations), lambda: agent.act(observations, 0.0, np.random.default_rng(0)),
+             lambda: agent.update(Batch(observations, np.zeros(1, int), np.zeros(1, 'f4'), observations, np.zeros(1, 'f4'), np.ones(1, 'f4'), np.arange(1)))]
+    for call in calls:
+        with pytest.raises(ValueError, match='The observations'): call()
+
+
+@pytest.mark.parametrize('change', [lambda w: w.astype('float64'), lambda w: w.astype('int32'), lambda w: w[..., None]])
+def test_weights_of_another_kind_are_refused(change):
+    agent = Agent(AgentConfig(**SMALL), (4, 36, 36), 3)
+    weights = agent.weights()
+    with pytest.raises(ValueError, match='0/kernel'): agent.load(weights | {'0/kernel': change(weights['0/kernel'])})
+
+
+def nameless(frames, actions, config, seed):
+    x = keras.layers.Conv2D(4, 8, 4, activation='relu')(frames)
+    return keras.layers.Dense(actions)(keras.layers.Dense(8, activation='relu')(keras.layers.Flatten()(x)))
+
+
+def test_own_layers_without_names_load_into_each_other():
+    config = AgentConfig(**SMALL | dict(value_bins=0))
+    one, two = (Agent(config, (4, 36, 36), 3, seed, nameless) for seed in (1, 2))
+    frames = np.random.default_rng(0).integers(0, 256, (5, 4, 36, 36), np.uint8)
+    assert (one.q_values(frames) != two.q_values(frames)).any()
+    two.load(one.weights())
+    np.testing.assert_array_equal(one.q_values(frames), two.q_values(frames), strict=True)
+
+
+def test_the_precision_is_the_same_under_load(python):
+    code = 'from mario_dqn.network import precision_choice; print(precision_choice())'
+    alone = python(code)
+    assert alone.returncode == 0 and "'" in alone.stdout, alone.stderr
+    busy = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(2 * (os.cpu_count() or 1))]
+    try: answers = {python(code).stdout for _ in range(4)}
+    finally:
+        for process in busy: process.kill()
+        for process in busy: process.wait()
+    assert answers == {alone.stdout}
+
+
+@pytest.mark.parametrize('backend', BACKENDS)
+def test_importing_the_package_sets_nothing_and_a_run_sets_its_threads(python, backend):
+    code = '''
+import os
+before = dict(os.environ)
+import mario_dqn.cli, mario_dqn.train, mario_dqn.playback
+print(sorted(name for name in os.environ if 'THREAD' in name and before.get(name) != os.environ[name]))
+from mario_dqn.config import preset, set_threads, threads_in_force, with_values
+from mario_dqn.checkpoint import build_agent
+build_agent(with_values(preset('tiny'), {'run.threads': 3, 'agent.precision': 'float32'}))
+print(threads_in_force())'''
+    done = python(code, KERAS_BACKEND=backend)
+    assert done.stdout.split('\n')[:2] == ['[]', '3'], done.stdout + done.stderr[-2000:]

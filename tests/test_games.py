@@ -1,0 +1,248 @@
+"""Games: snapshots, levels that are left, games that nobody closes or that hang, and the process that plays them."""
+import gc, json, os, subprocess, sys, threading, time, types, weakref
+
+import gymnasium
+import numpy as np
+import pytest
+
+from mario_dqn.config import ConfigError, EnvConfig, TrainingError, preset, with_values
+from mario_dqn.env import MarioEnv, make_env, snapshot_of, take_snapshot
+from mario_dqn.evaluate import Condition, play_episodes
+from mario_dqn.train import Practice, Runner, train
+from mario_dqn.vector import Game, GameProcess, GameVector, ServingProcess, StartPool, portable
+
+FIELD = EnvConfig(size=42, actions='right_only')
+WORLD, STAGE, MODE = 0x075f, 0x075c, 0x0770  # places in the console's memory
+
+
+def is_alive(pid):
+    "Whether a process runs, and is not merely waited for."
+    try: return open(f'/proc/{pid}/stat').read().rpartition(')')[2].split()[0] != 'Z'
+    except OSError: return False
+
+def comes_true(question, seconds=10):
+    "Ask until the answer is yes, for some seconds."
+    until = time.monotonic() + seconds
+    while not question() and time.monotonic() < until: time.sleep(0.05)
+    return question()
+
+
+# what ends in another level
+
+def test_a_level_left_by_a_warp_zone_is_truncated_and_its_flag_is_none():
+    env = make_env(EnvConfig(level='1-2', sticky=0.0))
+    env.reset(seed=0, options={'noops': 0})
+    for _ in range(5): *_, terminated, truncated, info = env.step(1)
+    assert not (terminated or truncated)
+    ram = env.unwrapped.ram
+    ram[WORLD], ram[STAGE], ram[MODE] = 2, 0, 2                    # what a warp pipe writes, and the end of that level
+    _, _, terminated, truncated, info = env.step(0)
+    assert (terminated, truncated, info['flag_get']) == (False, True, False)
+
+def test_such_an_episode_is_not_cleared_in_training_nor_in_an_evaluation():
+    class Warp(gymnasium.Wrapper):
+        "Takes a warp pipe at the tenth step."
+        def reset(self, **options): self.steps = 0; return self.env.reset(**options)
+        def step(self, action):
+            self.steps += 1
+            if self.steps == 10: self.unwrapped.ram[WORLD], self.unwrapped.ram[STAGE], self.unwrapped.ram[MODE] = 3, 0, 2
+            return self.env.step(action)
+    def warping(config): return Warp(make_env(config))
+    episode, = play_episodes([1], EnvConfig(level='1-2'), Condition('one', 'one', 1), make=warping)
+    assert not episode.cleared and not episode.terminated and episode.length == 10
+    game = Game(EnvConfig(level='1-2'), 0, 0, 0.5, warping)
+    game.begin(StartPool())
+    for _ in range(10): step = game.step(1, StartPool())
+    assert step.record.cleared is False and step.record.terminated is False and step.truncated and step.snapshot is None
+
+
+# calls in the wrong order
+
+@pytest.mark.parametrize('call', [
+    lambda: MarioEnv().step(0), lambda: make_env(EnvConfig()).step(0), lambda: GameVector(FIELD, 1).step_async([0]), lambda: GameVector(FIELD, 1).step([0]),
+    lambda: GameProcess(FIELD, 1).step_async([0]), lambda: Practice(preset('tiny')).vector_step()])
+def test_a_step_before_the_beginning_says_so(call):
+    with pytest.raises((RuntimeError, gymnasium.error.ResetNeeded), match='(re)?set|begin'): call()
+
+@pytest.mark.parametrize('call, words', [
+    (lambda: train('tiny', 'x'), 'must be a Config'), (lambda: Runner('tiny'), 'must be a Config'), (lambda: Practice(None), 'must be a Config')])
+def test_public_calls_say_what_they_want(call, words):
+    with pytest.raises(TypeError, match=words): call()
+
+@pytest.mark.parametrize('actions', [[0], [0, 5], [0, -1], [0.0, 1.0], 'no', None])
+@pytest.mark.parametrize('kind', [GameVector, GameProcess])
+def test_wrong_actions_are_no_fault_of_a_game(kind, actions):
+    games = kind(FIELD, 2)
+    try:
+        games.reset()
+        with pytest.raises(ValueError, match='2 whole numbers from 0 to 4'): games.step_async(actions)
+        games.step_async([0, 1])
+        assert games.step_wait().faults == []
+    finally: games.close()
+
+
+# snapshots
+
+def test_a_snapshot_outlives_its_console(python):
+    code = '''
+import gc
+from mario_dqn.env import MarioEnv, snapshot_of
+for closed in (True, False):
+    game = MarioEnv(); game.reset()
+    for _ in range(30): game.step(0x80)
+    held, ahead = snapshot_of(game, b''), [game.step(0x80)[0].tobytes() for _ in range(30)]
+    if closed: game.close()
+    del game; gc.collect()
+    others = [MarioEnv() for _ in range(12)]
+    for other in others:
+        other.reset(options={'snapshot': held})
+        assert [other.step(0x80)[0].tobytes() for _ in range(30)] == ahead
+print('whole')'''
+    for _ in range(3): assert python(code).stdout == 'whole\n'
+
+
+# what nobody closes
+
+@pytest.mark.parametrize('make', [lambda: GameProcess(FIELD, 2), lambda: ServingProcess(), lambda: Practice(preset('tiny')), lambda: Runner(preset('tiny'))])
+def test_what_goes_out_of_scope_leaves_no_process(make):
+    owner = make()
+    games = getattr(getattr(owner, 'practice', owner), 'games', owner)
+    pid = games.process.pid
+    assert is_alive(pid)
+    del owner, games
+    gc.collect()
+    assert comes_true(lambda: not is_alive(pid))
+
+def test_threads_of_games_that_nobody_closes_end():
+    before = threading.active_count()
+    games = GameVector(FIELD, 2, workers=3)
+    games.reset()
+    games.step([0, 1])
+    assert threading.active_count() == before + 3
+    del games
+    gc.collect()
+    assert comes_true(lambda: threading.active_count() == before)
+
+def test_a_game_that_hangs_does_not_go_on_computing():
+    class Endless(gymnasium.Wrapper):
+        "Plays frame after frame and does not come back."
+        def step(self, action):
+            while True: self.env.step(0)
+    def endless(config): return make_env(config)
+    games = GameVector(FIELD, 2, workers=2, timeout=0.5)
+    games.reset()
+    hung = games.games[1]
+    hung.env.reset(seed=1)
+    hung.env = types.SimpleNamespace(step=lambda action: [hung_console.step(0) for _ in iter(int, 1)], close=hung.env.close)
+    hung_console = types.SimpleNamespace(step=lambda byte: console._frame_advance(byte))
+    console = games.games[1].env.close.__self__.unwrapped
+    threads = list(games.workers.threads)
+    games.step_async([1, 1])
+    result = games.step_wait()
+    assert [fault.kind for fault in result.faults] == ['hung']
+    assert comes_true(lambda: sum(thread.is_alive() for thread in threads) == 1)
+    games.close()
+
+
+# the process of the games
+
+def test_what_others_print_or_lay_in_the_folder_does_not_end_the_process_of_the_games(python, tmp_path):
+    (tmp_path / 'site').mkdir()
+    (tmp_path / 'site' / 'sitecustomize.py').write_text('print("hello from the site")')
+    for name in ('json', 'pickle', 'numpy', 'signal', 'cv2'): (tmp_path / f'{name}.py').write_text('raise SystemExit("not the module that was meant")')
+    code = '''
+import sys; sys.path = [place for place in sys.path if place] + ['']      # as in a notebook, whose own modules are loaded already
+import numpy, cv2, json, pickle
+sys.path.insert(0, sys.path.pop())
+from mario_dqn.config import EnvConfig; from mario_dqn.vector import GameProcess
+games = GameProcess(EnvConfig(size=42), 2); games.reset(); games.step_async([0, 1]); print(games.step_wait().reward.shape); games.close()'''
+    done = python(code, PYTHONSAFEPATH='1', PYTHONPATH=str(tmp_path / 'site'))
+    assert done.returncode == 0 and done.stdout.split('\n')[-2] == '(2,)', done.stdout + done.stderr
+
+class Locked(Exception):
+    "Cannot be pickled."
+    def __init__(self): super().__init__('the door is locked'); self.lock = threading.Lock()
+
+class TwoWords(Exception):
+    "Can be pickled, and not be read again."
+    def __init__(self, one, two): super().__init__(f'{one} {two}')
+
+@pytest.mark.parametrize('error, words', [(Locked(), 'Locked: the door is locked'), (TwoWords('no', 'way'), 'TwoWords: no way')])
+def test_an_error_that_cannot_travel_arrives_in_words(error, words):
+    assert type(portable(error)) is RuntimeError and str(portable(error)) == words
+    def broken(config):
+        if threading.current_thread() is threading.main_thread() and os.getppid() == parent: raise error
+        return make_env(config)
+    parent = os.getpid()
+    with pytest.raises(Exception) as told:
+        games = GameProcess(FIELD, 1, make=broken)
+        games.reset()
+    assert words.partition(': ')[2] in str(told.value)
+
+def test_an_error_that_can_travel_stays_itself():
+    error = ConfigError('a sentence')
+    assert portable(error) is error
+
+@pytest.mark.parametrize('part', ['the header', 'the middle'])
+def test_an_interrupt_in_the_middle_of_an_answer_ends_in_words(part):
+    games = GameProcess(FIELD, 2)
+    games.reset()
+    games.step_async([0, 1])
+    receive = games.pipe.recv_bytes
+    def interrupted():
+        os.read(games.pipe.fileno(), 2 if part == 'the header' else 4000)
+        raise KeyboardInterrupt
+    games.pipe = types.SimpleNamespace(poll=games.pipe.poll, recv_bytes=interrupted, send=games.pipe.send, close=games.pipe.close, closed=False)
+    with pytest.raises(KeyboardInterrupt): games.step_wait()
+    with pytest.raises(TrainingError, match='interrupt came in the middle'): games.step_async([0, 1]) or games.step_wait()
+    games.close()
+
+def test_an_interrupt_while_an_answer_is_awaited_loses_nothing():
+    games, alone = GameProcess(FIELD, 2), GameVector(FIELD, 2)
+    games.reset(), alone.reset()
+    games.step_async([0, 1])
+    poll, games.pipe = games.pipe.poll, games.pipe
+    def raises(*arguments): raise KeyboardInterrupt
+    kept, games.pipe = games.pipe, types.SimpleNamespace(poll=raises)
+    with pytest.raises(KeyboardInterrupt): games.step_wait()
+    games.pipe = kept
+    np.testing.assert_array_equal(games.step_wait().observation, alone.step([0, 1]).observation)
+    games.close(), alone.close()
+
+
+# environments of one's own
+
+class Corridor(gymnasium.Env):
+    "A small world that is no Mario: a white square that moves; at the right end the game is over."
+    observation_space, action_space = gymnasium.spaces.Box(0, 255, (2, 36, 36), np.uint8), gymnasium.spaces.Discrete(3)
+    def __init__(self, length=12): self.length = length
+    def picture(self):
+        frame = np.zeros((2, 36, 36), np.uint8)
+        frame[:, 10:20, 2 * self.place:2 * self.place + 4] = 255
+        return frame
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place = int(self.np_random.integers(3))
+        return self.picture(), {}
+    def step(self, action):
+        self.place = max(0, self.place + int(action) - 1)
+        return self.picture(), float(action) - 1.0, self.place >= self.length, False, {}
+
+def corridor(config): return Corridor()
+
+@pytest.mark.parametrize('kind', [GameVector, GameProcess])
+def test_an_environment_that_is_no_mario_is_played(kind):
+    games = kind(FIELD, 2, middle_starts=0.5, make=corridor)
+    assert (games.observation_shape, games.action_count) == ((2, 36, 36), 3)
+    games.reset()
+    records = []
+    for _ in range(30):
+        games.step_async([2, 1])
+        records += games.step_wait().episodes
+    state = json.loads(json.dumps(games.state()))
+    games.close()
+    assert len(records) >= 2 and all(record.score == record.length and record.terminated and record.x == 0 for record in records)
+    again = kind(FIELD, 2, middle_starts=0.5, make=corridor)
+    _, begun, lost = again.restore(state, np.zeros((2, 2, 36, 36), np.uint8))
+    assert (begun, lost) == ([0, 1], 0)                            # they cannot be replayed, and begin anew
+    again.close()
