@@ -171,6 +171,7 @@ class Agent:
         self.online, self.target = (q_network(observation_shape, action_count, config, seed, name, layers) for name in ('online', 'target'))
         self.actor = self.target if config.target_acts else self.online
         self.average = q_network(observation_shape, action_count, config, seed, 'average', layers) if config.average_updates else self.actor
+        for network in (self.target, self.average): network.set_weights(self.online.get_weights())  # layers of one's own may leave the seed aside
         self.follower = Follower(self.online, [self.target] if self.average is self.actor else [self.target, self.average])
         self.learner = Learner(self.online, self.target, training_layers(observation_shape, action_count, config, layers), config)
         self.learner.compile(keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm))

@@ -467,6 +467,7 @@ class ServingProcess:
     def travel(self, step, # `send`, `poll` or `recv_bytes` of the pipe
                *arguments): # of it
         "Use the pipe; raises `TrainingError` if the process is no more, and ends it if an interrupt leaves half of a message in the pipe."
+        if self.interrupted: raise self.ended()
         try: return step(*arguments)
         except (EOFError, OSError): raise self.ended() from None
         except KeyboardInterrupt:

@@ -35,14 +35,13 @@ print(hashlib.sha256(b''.join(answers)).hexdigest())
 '''
 
 
+HOSTILE = "keras.config.set_dtype_policy('mixed_bfloat16'); keras.config.set_image_data_format('channels_first'); keras.config.set_floatx('float16')"
+
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_settings_of_the_process_are_not_inherited(python, backend):
-    answers = {}
-    for setting in ('pass', "keras.config.set_dtype_policy('mixed_bfloat16')", "keras.config.set_image_data_format('channels_first')", "keras.config.set_floatx('float16')"):
-        done = python(LEARN, setting, KERAS_BACKEND=backend)
-        assert done.returncode == 0, done.stderr[-2000:]
-        answers[setting] = done.stdout.split()[-1]
-    assert len(set(answers.values())) == 1, answers
+    done = [python(LEARN, setting, KERAS_BACKEND=backend) for setting in ('pass', HOSTILE)]
+    assert done[0].returncode == done[1].returncode == 0, done[0].stderr[-2000:] + done[1].stderr[-2000:]
+    assert done[0].stdout.split()[-1] == done[1].stdout.split()[-1]
 
 
 def test_the_process_keeps_its_own_settings(python):
@@ -58,18 +57,17 @@ print(keras.config.dtype_policy().name, keras.config.image_data_format(), seen)'
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
-@pytest.mark.parametrize('bins', [51, 0])
-@pytest.mark.parametrize('double', [True, False])
-def test_an_update_works_with_every_backend(python, backend, bins, double):
+def test_an_update_works_with_every_backend(python, backend):
     code = f'''
-import numpy as np
+import itertools, numpy as np
 from mario_dqn.agent import Agent; from mario_dqn.config import AgentConfig; from mario_dqn.replay import Batch
-agent = Agent(AgentConfig(**{SMALL | dict(value_bins=bins, double=double, dueling=double)!r}), (4, 36, 36), 3)
 frames = np.random.default_rng(0).integers(0, 256, (2, 16, 4, 36, 36), np.uint8)
 batch = Batch(frames[0], np.zeros(16, int), np.ones(16, 'f4'), frames[1], np.zeros(16, 'f4'), np.ones(16, 'f4'), np.arange(16))
-errors = [np.abs(agent.update(batch).td_error).mean() for _ in range(60)]
-assert errors[-1] < errors[0] / 2, errors
-agent.load(agent.weights())'''
+for bins, double in ((51, True), (0, False)):
+    agent = Agent(AgentConfig(**{SMALL!r} | dict(value_bins=bins, double=double, dueling=double)), (4, 36, 36), 3)
+    errors = [np.abs(agent.update(batch).td_error).mean() for _ in range(60)]
+    assert errors[-1] < errors[0] / 2, errors
+    agent.load(agent.weights())'''
     done = python(code, KERAS_BACKEND=backend)
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -146,7 +144,7 @@ def test_the_precision_is_the_same_under_load(python):
     alone = python(code)
     assert alone.returncode == 0 and "'" in alone.stdout, alone.stderr
     busy = [subprocess.Popen([sys.executable, '-c', 'while True: pass']) for _ in range(2 * (os.cpu_count() or 1))]
-    try: answers = {python(code).stdout for _ in range(4)}
+    try: answers = {python(code).stdout for _ in range(2)}
     finally:
         for process in busy: process.kill()
         for process in busy: process.wait()

@@ -1,0 +1,223 @@
+"""A whole run: what must not end it, what it must not go on with, what it writes down, and what it can be given."""
+import csv, json, os, signal, sys
+
+import gymnasium
+import numpy as np
+import pytest
+
+from mario_dqn import evaluate as evaluation
+from mario_dqn.checkpoint import load_agent, newest_checkpoint
+from mario_dqn.cli import measure
+from mario_dqn.config import ConfigError, RunFolder, load_config, preset, to_yaml, with_values
+from mario_dqn.env import make_env
+from mario_dqn.live import LiveTraining
+from mario_dqn.network import keras
+from mario_dqn.train import Callback, Interrupted, Runner, go_on, stage, train
+from test_games import Corridor, corridor
+
+
+class StopAt(Callback):
+    "Sends the signal of Ctrl-C to the runner after a step."
+    def __init__(self, at): self.at = at
+    def start(self, runner):
+        advance = runner.advance
+        def advanced():
+            advance()
+            if runner.step == self.at: runner.stop(signal.SIGINT, None)
+        runner.advance = advanced
+
+def broken_off(config, path, at=200, **options):
+    "A run that was interrupted at a step."
+    with pytest.raises(Interrupted): train(config, path, callbacks=[StopAt(at)], say=lambda sentence: None, **options)
+    return RunFolder(path)
+
+def rows(path):
+    with open(path, newline='') as file: return list(csv.DictReader(file))
+
+def quiet(sentence): pass
+
+
+# going on
+
+@pytest.mark.parametrize('values', [
+    {'env.level': '1-2'}, {'agent.n_step': 5}, {'run.seed': 3}, {'env.reward': 'library'}, {'env.sticky': 0.5}, {'agent.batch_size': 16},
+    {'agent.discount': 0.8}, {'run.games': 2}, {'agent.hidden': 16}, {'run.eval_sticky': 0.0}, {'agent.precision': 'bfloat16'}])
+def test_a_run_does_not_go_on_with_other_settings(interrupted, values):
+    folder = interrupted
+    kept = folder.config.read_text()
+    try:
+        folder.config.write_text(to_yaml(with_values(load_config(folder.config), values)))
+        before = folder.metrics.read_bytes()
+        with pytest.raises(ConfigError) as told: go_on(folder, say=quiet)
+        assert all(key in str(told.value) for key in values)
+        assert folder.metrics.read_bytes() == before
+    finally: folder.config.write_text(kept)
+
+@pytest.fixture(scope='module')
+def interrupted(short, tmp_path_factory): return broken_off(short, tmp_path_factory.mktemp('interrupted') / 'run')
+
+def test_what_may_change_may_change(short, tmp_path):
+    folder = broken_off(short, tmp_path / 'run')
+    changed = {'run.steps': 500, 'run.threads': 2, 'run.game_threads': 2, 'run.game_process': False, 'run.metrics_interval': 50, 'run.eval_interval': 250, 'run.checkpoint_interval': 100}
+    folder.config.write_text(to_yaml(with_values(load_config(folder.config), changed)))
+    runner, outcome = go_on(folder, say=quiet)
+    assert outcome == 'finished' and runner.step == 500 and [int(row['step']) for row in rows(folder.metrics)][-3:] == [400, 452, 500]
+
+def test_a_kept_checkpoint_makes_a_finished_run_longer_exactly(short, tmp_path):
+    kept = with_values(short, {'run.keep_checkpoint': True, 'run.checkpoint_interval': 100})
+    train(kept, tmp_path / 'run', say=quiet)
+    folder = RunFolder(tmp_path / 'run')
+    assert stage(folder) == 'measuring' and newest_checkpoint(folder.checkpoints)[0].step == 400
+    with pytest.raises(ConfigError, match='has taken 400 steps already'): go_on(folder, steps=400, say=quiet)
+    runner, _ = go_on(folder, steps=600, say=quiet)
+    train(with_values(kept, {'run.steps': 600}), tmp_path / 'whole', say=quiet)
+    assert runner.step == 600 and load_config(folder.config).run.steps == 600
+    for name in ('metrics', 'episodes', 'evaluations', 'last', 'best'): assert getattr(folder, name).read_bytes() == getattr(RunFolder(tmp_path / 'whole'), name).read_bytes(), name
+
+def test_without_it_a_start_from_the_weights_is_offered(short, tmp_path):
+    train(short, tmp_path / 'my run', say=quiet)
+    with pytest.raises(ConfigError) as told: go_on(tmp_path / 'my run', steps=600, say=quiet)
+    assert f"mario_dqn train --path '{tmp_path / 'my run'}'" in str(told.value) and 'GB' in str(told.value)
+    assert load_config(RunFolder(tmp_path / 'my run').config).run.steps == 400
+
+
+# callbacks
+
+class Counter(Callback):
+    def __init__(self): self.count = 0
+    def interval(self, runner, row): self.count += 1
+    def state(self): return self.count
+    def resume(self, runner, state): self.count = state
+
+def test_two_callbacks_of_one_class_keep_two_states(short, tmp_path):
+    one, two = Counter(), Counter()
+    with pytest.raises(ConfigError, match="the name 'Counter'"): train(short, tmp_path / 'early', callbacks=[one, two], say=quiet)
+    assert not RunFolder(tmp_path / 'early').metrics.exists()
+    one.count, two.count, two.name = 100, 1000, 'the other'
+    folder = RunFolder(tmp_path / 'run')
+    with pytest.raises(Interrupted): train(short, folder.path, callbacks=[one, two, StopAt(200)], say=quiet)
+    again, other = Counter(), Counter()
+    other.name = 'the other'
+    go_on(folder, callbacks=[again, other], say=quiet)
+    assert (again.count, other.count) == (104, 1004)
+
+def test_a_callback_may_have_any_name(short, tmp_path):
+    own = {name: type(name, (Counter,), {})() for name in ('CsvLog', 'SaveWeights', 'FaultLog')}
+    with pytest.raises(Interrupted): train(short, tmp_path / 'run', callbacks=[*own.values(), StopAt(200)], say=quiet)
+    runner, outcome = go_on(tmp_path / 'run', callbacks=[type(name, (Counter,), {})() for name in own], say=quiet)
+    assert outcome == 'finished' and all(runner.callbacks[name].count == 4 for name in own)
+
+@pytest.mark.parametrize('event', ['start', 'interval', 'evaluation', 'state', 'end'])
+def test_a_by_product_that_fails_is_left_out_and_told_of_once(short, tmp_path, event):
+    class Film(Callback):
+        name, byproduct = 'film', True
+    def fail(*anything): raise OSError('the reel is empty')
+    film, told = Film(), []
+    setattr(film, event, fail)
+    runner, outcome = train(short, tmp_path / 'run', callbacks=[film], say=told.append)
+    assert outcome == 'finished' and [sentence for sentence in told if 'film' in sentence] == ['The film failed (the reel is empty); the run goes on without.']
+
+def test_what_is_no_by_product_still_ends_a_run(short, tmp_path):
+    class Needed(Callback):
+        def interval(self, runner, row): raise OSError('the disk is full')
+    with pytest.raises(OSError, match='disk is full'): train(short, tmp_path / 'run', callbacks=[Needed()], say=quiet)
+
+@pytest.mark.parametrize('encoder', ['/nonexistent', sys.executable])
+def test_a_run_without_an_encoder_says_so_once_and_ends_well(short, tmp_path, monkeypatch, encoder):
+    monkeypatch.setenv('IMAGEIO_FFMPEG_EXE', encoder)
+    told, folder = [], RunFolder(tmp_path / 'run')
+    runner, outcome = train(with_values(short, {'run.record': True}), folder.path, callbacks=[LiveTraining(folder)], say=told.append)
+    assert outcome == 'finished' and ['Videos cannot be written here' in sentence for sentence in told].count(True) == 1
+    measure(folder, told.append)
+    assert folder.results.exists() and folder.card.exists() and not list(folder.recordings.glob('*'))
+
+def test_no_tensorboard_no_plot_and_no_card_end_no_run(short, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'tensorboard.summary.writer.event_file_writer', None)
+    told, folder = [], RunFolder(tmp_path / 'run')
+    train(short, folder.path, say=told.append)
+    assert any(sentence.startswith('The TensorBoard log failed') for sentence in told)
+    monkeypatch.setattr('mario_dqn.report.write_report', lambda folder: 1 / 0)
+    measure(folder, told.append)
+    assert folder.results.exists() and 'Plot and card could not be made: division by zero' in told
+
+
+# interrupts
+
+def test_an_interrupt_ends_a_loop_over_runs(short, tmp_path):
+    with pytest.raises(KeyboardInterrupt, match='after step 200') as told:
+        for seed in range(3): train(with_values(short, {'run.seed': seed}), tmp_path / str(seed), callbacks=[StopAt(200)], say=quiet)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['0'] and told.value.runner.step == 200
+    folder = RunFolder(tmp_path / '0')
+    assert json.loads(folder.machine.read_text())['outcome'] == 'interrupted' and folder.last.exists() and newest_checkpoint(folder.checkpoints)[0].step == 200
+
+
+# what is written down
+
+def test_machine_json_has_the_threads_that_were_in_force(python, tmp_path):
+    code = '''
+import json, sys
+from mario_dqn.config import RunFolder, preset, set_threads, with_values
+from mario_dqn.network import keras
+from mario_dqn.train import train
+set_threads(1); keras.ops.ones((3, 3)) @ keras.ops.ones((3, 3))          # it has begun to compute
+train(with_values(preset('tiny'), {'run.threads': 4, 'run.steps': 100, 'run.record': False}), sys.argv[1])
+print(json.loads(RunFolder(sys.argv[1]).machine.read_text())['threads'])'''
+    done = python(code, tmp_path / 'run')
+    assert done.stdout.split('\n')[-2] == '1' and 'run.threads is 4, but tensorflow has begun with 1' in done.stdout, done.stdout + done.stderr
+
+def test_the_share_of_targets_beyond_the_bins_is_a_column_and_is_told(short, tmp_path):
+    narrow = with_values(short, {'agent.value_high': 4.0, 'agent.value_low': -2.0, 'agent.learning_starts': 64})
+    class Rich(gymnasium.RewardWrapper):
+        def reward(self, reward): return 20 * reward
+    told = []
+    train(narrow, tmp_path / 'run', make_env=lambda config: Rich(make_env(config)), say=told.append)
+    shares = [float(row['beyond_bins'] or 0) for row in rows(tmp_path / 'run' / 'metrics.csv')]
+    assert max(shares) > 0.05 and [sentence for sentence in told if 'lie beyond the bins' in sentence]
+    train(with_values(short, {'agent.value_bins': 0}), tmp_path / 'plain', say=quiet)
+    assert {row['beyond_bins'] for row in rows(tmp_path / 'plain' / 'metrics.csv')} == {''}
+
+
+# parts of one's own
+
+def own_layers(frames, actions, config, seed):
+    x = keras.layers.Conv2D(4, 8, 4, activation='relu', kernel_initializer=keras.initializers.HeUniform(seed=seed))(frames)
+    x = keras.layers.Dense(actions * config.value_bins, kernel_initializer=keras.initializers.HeUniform(seed=seed + 1))(keras.layers.Flatten()(x))
+    return keras.layers.Reshape((actions, config.value_bins), dtype='float32')(x)
+
+class Brighter(gymnasium.ObservationWrapper):
+    "Adds 20 to every pixel."
+    def observation(self, observation): return np.minimum(observation, 235) + np.uint8(20)
+
+def bright(config): return Brighter(make_env(config))
+
+def test_own_network_and_own_wrapper_in_a_whole_run(short, tmp_path):
+    parts, told = dict(layers=own_layers, make_env=bright), []
+    whole, stopped = RunFolder(tmp_path / 'whole'), RunFolder(tmp_path / 'stopped')
+    train(short, whole.path, say=quiet, **parts)
+    broken_off(short, stopped.path, 200, **parts)
+    for other in ({}, dict(layers=own_layers), dict(make_env=bright)):
+        with pytest.raises(ConfigError, match='functions of its own'): go_on(stopped, say=quiet, **other)
+    go_on(stopped, say=quiet, **parts)
+    for name in ('metrics', 'episodes', 'evaluations', 'last', 'best'): assert getattr(whole, name).read_bytes() == getattr(stopped, name).read_bytes(), name
+    with pytest.raises(ConfigError, match='layers=own_layers'): load_agent(whole)
+    agent, config = load_agent(whole, **parts)
+    assert agent.online.count_params() < 100_000 and config.run.own_parts == 'layers=own_layers, make_env=bright'
+    measure(whole, told.append, **parts)
+    assert json.loads(whole.results.read_text())['players'][0]['name'] == 'agent' and whole.card.exists()
+
+def test_an_environment_that_is_no_mario_is_learned_in_a_whole_run(short, tmp_path):
+    config = with_values(short, {'run.steps': 800, 'run.eval_interval': 400, 'env.sticky': 0.0, 'agent.epsilon_steps': 300, 'agent.learning_starts': 64})
+    runner, outcome = train(config, tmp_path / 'run', make_env=corridor, say=quiet)
+    assert outcome == 'finished' and runner.agent.online.count_params() > 0
+    episodes = rows(tmp_path / 'run' / 'episodes.csv')
+    assert len(episodes) >= 10 and {row['start'] for row in episodes} == {'level'} and sum(row['terminated'] == '1' for row in episodes) > 3
+
+
+# players that do not learn
+
+def test_kept_rows_of_players_that_do_not_learn_are_what_would_be_measured():
+    config = preset('default')
+    kept = evaluation.kept_baselines(config.env, evaluation.protocol(config.run.final_episodes))
+    assert [row['name'] for row in kept] == ['random', 'right', 'tape']
+    fresh = evaluation.run_protocol([evaluation.Player('right', 'always right and run', [0])], config.env, evaluation.protocol(100)[3:])['players'][0]['conditions'][0]
+    assert kept[1]['conditions'][3] == json.loads(json.dumps(fresh))
