@@ -27,7 +27,7 @@ bench: $(READY)
 	@$(BIN)/python -m mario_dqn bench $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python .ci/tests.py $(ARGS)
+	@$(BIN)/python .ci/tests.py
 
 lab: $(READY)
 	$(BIN)/python -m jupyterlab nbs

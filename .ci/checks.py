@@ -86,8 +86,9 @@ def package():
         names = {name for name in names if '.dist-info/' not in name}
         modules = {name for name in tracked() if re.fullmatch(r'mario_dqn/\w+\.py', name)}
         agent = {f'mario_dqn/shipped/1-1/{name}' for name in ('config.yaml', 'best.npz', 'manifest.json', 'results.json', 'greedy.json', 'machine.json')}
-        complaints += [f'the wheel lacks {name}' for name in sorted((modules | agent) - names)]
-        complaints += [f'the wheel holds {name}' for name in sorted(names - modules) if not name.startswith('mario_dqn/shipped/1-1/')]
+        rows = {'mario_dqn/baselines.json'}
+        complaints += [f'the wheel lacks {name}' for name in sorted((modules | agent | rows) - names)]
+        complaints += [f'the wheel holds {name}' for name in sorted(names - modules - rows) if not name.startswith('mario_dqn/shipped/1-1/')]
         find = 'import mario_dqn.config as c; assert c.project_root() is None; print(c.shipped_agent())'
         complaints += said(sys.executable, '-c', find, cwd=home, PYTHONPATH=str(home))
         return complaints + said(sys.executable, '-m', 'mario_dqn.cli', '--help', cwd=home, PYTHONPATH=str(home))

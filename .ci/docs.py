@@ -3,6 +3,8 @@ import json, multiprocessing, os, re, shutil, subprocess, sys, warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from tqdm import tqdm
+
 from links import broken_links, ids
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,7 +79,8 @@ def build():
     shutil.copytree(NBS, STAGE, ignore=shutil.ignore_patterns('.*', '*.ipynb'))  # copies what _quarto.yml links to
     # One process for each notebook: they run their imports, and what these change must not reach the next notebook.
     with ProcessPoolExecutor(2, multiprocessing.get_context('spawn'), max_tasks_per_child=1) as pool:
-        complaints = sum(pool.map(add_api, notebooks()), [])
+        pages = tqdm(pool.map(add_api, notebooks()), 'Building the site', len(notebooks()), unit='page', leave=False, disable=None)
+        complaints = sum(pages, [])
     if complaints: return complaints
     for notebook in notebooks(): bring_in(notebook)
     # Names in backticks become links to the place where they are defined.

@@ -1,5 +1,5 @@
 """Passes every test of the project, one line each; the last line counts them. Ends with status 1 if any failed."""
-import os, re, sys, time
+import importlib.util, os, re, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -7,8 +7,9 @@ import checks
 from checks import ROOT, call
 from docs import notebooks
 
-BACKENDS = ('03', '04', '05', '09')  # the chapters that are also tested on the second backend
-SKIPPED = re.compile(r'^skipped:.*', re.M | re.I)
+BACKENDS = {'jax': ('03', '04', '05', '09'), 'torch': ('04', '05')}  # the chapters that are also tested on other backends, where these are installed
+NAMES = dict(jax='JAX', torch='PyTorch')
+SKIPPED = re.compile(r'^skipped:.*|^SKIPPED \[\d+\].*', re.M | re.I)
 
 
 def notebook(path, **env): # the notebook, and variables of the environment
@@ -26,6 +27,13 @@ def script(*arguments): # a file in .ci/ and its arguments
         return ([output or f'{arguments[0]} failed with status {status}'] if status else []), SKIPPED.findall(output)
     return test
 
+def pytest(path):
+    "Run a file of tests; returns its complaints and what it skipped."
+    def test():
+        status, output = call(sys.executable, '-m', 'pytest', '-q', '-rs', '-W', 'ignore::DeprecationWarning', '-p', 'no:cacheprovider', path)
+        return ([output] if status else []), SKIPPED.findall(output)
+    return test
+
 def timed(test): # a function that returns complaints and what was skipped
     start = time.perf_counter()
     try: complaints, skipped = test()
@@ -38,7 +46,10 @@ def main():
     before = checks.traces()
     books = [(f.relative_to(ROOT).as_posix(), f) for f in notebooks()]
     tests = [(name, partial(notebook, f)) for name, f in books]
-    tests += [(f'{name} on JAX', partial(notebook, f, KERAS_BACKEND='jax')) for name, f in books if f.name[:2] in BACKENDS]
+    for backend, chapters in BACKENDS.items():
+        if importlib.util.find_spec(backend) is None: continue
+        tests += [(f'{name} on {NAMES[backend]}', partial(notebook, f, KERAS_BACKEND=backend)) for name, f in books if f.name[:2] in chapters]
+    tests += [(f.relative_to(ROOT).as_posix(), pytest(f)) for f in sorted((ROOT / 'tests').glob('test_*.py'))]
     side = [('export and clean change nothing', plain(checks.exported)), ('order of the chapters', plain(checks.chapters)),
             ('no path of a machine in an output', plain(checks.paths)),
             ('README in step with index', script('readme.py', '--check')), ('package', plain(checks.package)),

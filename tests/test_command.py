@@ -136,11 +136,12 @@ def test_settings_with_parts_of_a_run_in_python_are_refused(command, tmp_path):
     assert done.returncode == 2 and 'only Python can hand over' in done.stderr and not (tmp_path / 'out').exists()
 
 def test_long_work_shows_a_bar_with_the_time_left_on_a_terminal(run):
-    import pty
+    fcntl, pty, struct, termios = (pytest.importorskip(name) for name in ('fcntl', 'pty', 'struct', 'termios'))
     for words, what in ((['evaluate', '--path', str(run.path), '--episodes', '3', '--sticky', '0.25'], b'Measuring'),
                         (['infer', '--path', str(run.path), '--episodes', '3', '--no-record'], b'Playing')):
         seen = b''
         ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 100, 0, 0))       # a terminal has a size
         process = subprocess.Popen([sys.executable, '-m', 'mario_dqn', *words], stdout=subprocess.DEVNULL, stderr=theirs)
         os.close(theirs)
         while True:
