@@ -33,7 +33,8 @@ def epsilon_at(step, # agent steps so far
 def epsilon_greedy(q, # Q-values, float32 [B, A]
                    epsilon, # probability of a random action, float64 [B]
                    rng): # a NumPy generator
-    "An action for each row, int64 [B]: a random one with probability epsilon, otherwise the best."
+    "An action for each row, int64 [B]: a random one with probability epsilon, otherwise the best; raises `ValueError` for what is no probability."
+    if not np.all((0 <= np.asarray(epsilon)) & (np.asarray(epsilon) <= 1)): raise ValueError(f'epsilon is {epsilon}, but must lie from 0 to 1.')
     chance = rng.random(len(q)) < epsilon
     return np.where(chance, rng.integers(q.shape[1], size=len(q)), q.argmax(axis=1))
 
@@ -198,9 +199,12 @@ class Agent:
         return epsilon_greedy(self.q_values(observations), epsilon, rng)
 
     def update(self, batch): # a `Batch` of the replay memory
-        "One step of learning; returns an `UpdateResult`."
+        "One step of learning; returns an `UpdateResult`; raises `ValueError` for anything but a batch for this agent."
+        actions, size = batch.action, self.config.batch_size
+        if actions.shape != (size,) or actions.dtype.kind not in 'iu' or not (0 <= actions.min() and actions.max() < self.action_count):
+            raise ValueError(f'The actions of the batch are {actions.dtype} {actions.shape}, but must be {size} whole numbers from 0 to {self.action_count - 1}.')
         self.learner.train_on_batch(dict(
-            observation=self.pictures(batch.observation), action=batch.action.astype('int32'), reward=batch.reward,
+            observation=self.pictures(batch.observation), action=actions.astype('int32'), reward=batch.reward,
             next_observation=self.pictures(batch.next_observation), discount=batch.discount, weight=batch.weight))
         self.updates += 1
         if self.updates % self.config.target_period == 0: self.follow()

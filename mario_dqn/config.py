@@ -616,7 +616,7 @@ def progress_bar(what, # in words, before the bar
     bars = []
     def show(count, total):
         with contextlib.suppress(Exception):
-            if not bars: bars.append(importlib.import_module('tqdm.auto').tqdm(desc=what, total=total, unit=unit, dynamic_ncols=True, leave=False, disable=None))
+            if not bars: bars.append(importlib.import_module('tqdm').tqdm(desc=what, total=total, unit=unit, dynamic_ncols=True, leave=False, disable=None))
             bars[0].update(count - bars[0].n)
     try: yield show
     finally:

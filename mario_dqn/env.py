@@ -32,6 +32,7 @@ class MarioEnv(SuperMarioBrosEnv):
     metadata = {'render_modes': ['rgb_array'], 'render_fps': 60}
     seed = None  # a method of old Gym, which Gymnasium's checker warns of
     begun = False # whether `reset` was called
+    needed = () # consoles whose memory the present state refers to, beside its own
 
     def __init__(self,
                  level='1-1', # world and stage
@@ -65,9 +66,10 @@ class MarioEnv(SuperMarioBrosEnv):
     def reset(self, *, seed=None, options=None): # options['snapshot'] is where to begin, if not at the level's start
         if self._env is None: raise ValueError('reset was called after close; a closed console plays no more.')
         _, info = super().reset(seed=seed)
-        snapshot = (options or {}).get('snapshot')
+        snapshot, self.needed = (options or {}).get('snapshot'), ()
         if snapshot is not None:
             self.load_state(snapshot.console)
+            self.needed = snapshot.emulators
             for name, value in zip(PYTHON_STATE, snapshot.python): setattr(self, name, value)
             info = self._get_info()
         self.begun = True
@@ -76,7 +78,8 @@ class MarioEnv(SuperMarioBrosEnv):
     def render(self): return self.picture() if self.render_mode == 'rgb_array' else None
 
     def close(self):
-        if self._env is not None: super().close()
+        "Let go of the console. It is freed when nothing needs it any more: a frame that is being computed, or a snapshot."
+        self._env = None
 
 # %% ../nbs/01_env.ipynb #abf5627c
 def env_id(level): # world and stage, such as '1-1'
@@ -315,12 +318,13 @@ class Snapshot(NamedTuple):
     python: tuple # what the environment remembers on the Python side, see `PYTHON_STATE`
     tape: bytes # one byte for each frame since the level's start
     x: int # Mario's position
-    emulator: object # the console it was taken from, which the state needs as long as it is used
+    emulators: tuple # the consoles whose memory the state refers to, kept as long as it is used
 
 def snapshot_of(game, # a `MarioEnv`
                 tape): # the bytes of its frames since the level's start
     "The present moment of a bare emulator."
-    return Snapshot(game.dump_state(), tuple(getattr(game, name) for name in PYTHON_STATE), tape, game._x_position, game._env)
+    python, emulators = tuple(getattr(game, name) for name in PYTHON_STATE), {game._env, *game.needed}
+    return Snapshot(game.dump_state(), python, tape, game._x_position, tuple(emulators))
 
 def take_snapshot(env): # an environment made by `make_env`
     "The present moment of a game."

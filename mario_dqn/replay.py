@@ -9,7 +9,7 @@ __all__ = ['COMPRESSION', 'FRAME_OVERHEAD', 'SEGMENT', 'lane_arrays', 'tree_leav
            'segments', 'segment_slots', 'segment_arrays', 'restore_segment', 'restore_small']
 
 # %% ../nbs/03_replay.ipynb #701f671d
-import math, zlib
+import math, operator, zlib
 from typing import NamedTuple
 import numpy as np
 
@@ -184,6 +184,8 @@ class Lanes(FrameRings):
                  compress=False): # whether the frames are kept compressed
         "Allocate the arrays; raises `ValueError` if the lanes are too short."
         self.n_step, self.discount = n_step, discount
+        if n_step < 1 or not 0 <= discount <= 1 or games < 1:
+            raise ValueError(f'A replay memory cannot be for {games} games, {n_step} steps and a discount of {discount}; it needs a game, a step, and a discount from 0 to 1.')
         if capacity // games < n_step + stack:
             raise ValueError(f'A replay memory of {capacity} slots for {games} games has {capacity // games} slots a game, '
                              f'but needs at least {n_step + stack} for {n_step} steps and {stack} frames.')
@@ -211,7 +213,7 @@ class Lanes(FrameRings):
         self.check(game, frame)
         if not self.open[game]: raise ValueError(f'Game {game} has no open episode; begin one before adding a step.')
         if not math.isfinite(reward): raise ValueError(f'The reward of game {game} is {reward}, but must be a finite number.')
-        slot, over = self.newest(game), bool(terminated or truncated)
+        slot, over, action = self.newest(game), bool(terminated or truncated), operator.index(action)
         self.action[slot], self.reward[slot], self.terminated[slot], self.ended[slot] = action, reward, terminated, over
         step = int(self.step[slot]) + 1
         lost = self.write(game, frame, step)
@@ -287,6 +289,7 @@ class PriorityLanes(Lanes):
                  compress=False): # whether the frames are kept compressed
         "Allocate everything; raises `ValueError` if the lanes are too short."
         super().__init__(capacity, games, frame_shape, stack, n_step, discount, compress)
+        if not 0 <= priority_exponent <= 1: raise ValueError(f'priority_exponent is {priority_exponent}, but must be a number from 0 to 1.')
         self.priority_exponent, self.tree = priority_exponent, SumTree(len(self.step))
         self.largest, self.count = np.ones(1), np.zeros(1, np.int64)  # priority given to new transitions; how many can be sampled
 

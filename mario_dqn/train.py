@@ -9,8 +9,8 @@ __all__ = ['KNOBS', 'CHANGEABLE', 'learning_reward', 'weight_count', 'replay_siz
            'practice_segments', 'part', 'restore_practice', 'Callback', 'mean', 'metrics_row', 'episode_row', 'rank',
            'select', 'stop_signals', 'fitting', 'settings_of', 'check_settings', 'Interrupted', 'named_callbacks',
            'plain_state', 'Runner', 'number_text', 'CsvLog', 'FaultLog', 'TensorBoardLog', 'SaveWeights', 'Recordings',
-           'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes', 'settled', 'watchers',
-           'train', 'stage', 'sweep', 'lengthened', 'go_on']
+           'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes', 'undisturbed', 'settled',
+           'watchers', 'train', 'stage', 'sweep', 'lengthened', 'go_on']
 
 # %% ../nbs/08_train.ipynb #d3577be1
 import collections, contextlib, functools, importlib.metadata, json, math, os, platform, re, shlex, shutil, signal, sys, tempfile, time
@@ -766,6 +766,12 @@ def changes(before, now): # `machine_facts` and thread counts, of the checkpoint
             if one.get(name) != two.get(name) and name not in ('cores', 'game_threads', 'versions mario_dqn')]
 
 # %% ../nbs/08_train.ipynb #ff37573f
+def undisturbed(say): # a function that is given sentences
+    "The same, but what it cannot tell ends nothing: nobody may be there to read it."
+    def tell(sentence):
+        with contextlib.suppress(OSError, ValueError): say(sentence)
+    return tell
+
 def settled(config, # `Config` of a new run
             layers, # the function that makes the layers
             make_env, # the function that makes the environment
@@ -805,6 +811,7 @@ def train(config, # `Config`
     "Train and leave the run's files in its folder; returns the runner and 'finished'; raises `Interrupted`, `ConfigError` and `TrainingError`."
     if not isinstance(config, Config): raise TypeError(f'config is {shown(config)}, but must be a Config.')
     folder, started = folder if isinstance(folder, RunFolder) else new_folder(folder), started or time.time()
+    say = undisturbed(say)
     with folder.lock:
         check_room(config, folder)
         log, runner, different = CsvLog(folder, started), None, []
@@ -888,7 +895,7 @@ def go_on(folder, # path or `RunFolder` of a run in the stage 'training', or of 
           progress=None, # called with the number of games that are rebuilt and of all
           steps=None): # agent steps in all, if they are to be others than before
     "Go on with a run from its newest checkpoint that is whole; returns the runner and 'finished'; raises `Interrupted`, `ConfigError` and `TrainingError`."
-    folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
+    folder, say = folder if isinstance(folder, RunFolder) else RunFolder(folder), undisturbed(say)
     with folder.lock:
         config = load_config(folder.config)
         check_own_parts(config, layers, make_env, f'go_on({str(folder.path)!r}')
