@@ -6,7 +6,7 @@
 __all__ = ['HEADER', 'LARGEST_JSON', 'LARGEST_WEIGHTS', 'FORMAT', 'LARGEST_ARRAYS', 'LARGEST_SEGMENT', 'pack_arrays',
            'unpack_array', 'check_members', 'unpack_arrays', 'read_bounded', 'sha256', 'single', 'read_json',
            'read_manifest', 'sync', 'accepted', 'save_weights', 'remove_weights', 'load_weights', 'own_parts',
-           'check_own_parts', 'build_agent', 'largest_file', 'load_agent', 'exclusive_or', 'write_synced',
+           'check_own_parts', 'build_agent', 'by_place', 'largest_file', 'load_agent', 'exclusive_or', 'write_synced',
            'sorted_text', 'refuse_links', 'Checkpoint', 'Checkpoints', 'check_entry', 'check_file', 'check_segments',
            'read_checkpoint', 'newest_checkpoint']
 
@@ -169,10 +169,16 @@ def check_own_parts(config, # `Config` of a run
 # %% ../nbs/07_checkpoint.ipynb #62e9cc42
 def build_agent(config, # a `Config`
                 layers=q_layers, # the function that makes the layers of its network
-                make_env=make_env): # the function that makes the environment that it will play
+                make_env=make_env, # the function that makes the environment that it will play
+                threads=None): # processor threads for the network; those of the run, if None
     "A new agent for a configuration, with random weights. The backend computes with as many threads as the run has, unless it has begun with others."
-    set_threads(config.run.threads)
+    set_threads(threads or config.run.threads)
     return Agent(config.agent, *env_shapes(config.env, make_env), config.run.seed, layers)
+
+def by_place(weights): # arrays by name, in the order of their file
+    "The same by their place; earlier versions named them as Keras does, such as convolution_0/kernel, in the same order."
+    earlier = all('/' in name for name in weights)
+    return {str(place): array for place, array in enumerate(weights.values())} if earlier else weights
 
 def largest_file(config): # a `Config`
     "The size in bytes of the largest file that can hold the weights of its network, with room to spare."
@@ -181,16 +187,17 @@ def largest_file(config): # a `Config`
 def load_agent(path, # the folder of a run
                which='best', # 'best' or 'last'
                layers=q_layers, # the function that makes the layers, as the run was given it
-               make_env=make_env): # the function that makes the environment, as the run was given it
+               make_env=make_env, # the function that makes the environment, as the run was given it
+               threads=None): # processor threads for the network; those of the run, if None
     "The agent of a run and its configuration; raises `ConfigError`."
     folder = RunFolder(path)
     if which not in ('best', 'last'): raise ConfigError(f"which is {shown(which)}, but must be 'best' or 'last'.")
     if not folder.path.is_dir(): raise ConfigError(f'{folder.path} is not a folder; a run is a folder with {folder.config.name} and weights.')
-    config = load_config(folder.config)
+    config = load_config(folder.config, saved=True)
     check_own_parts(config, layers, make_env, f'load_agent({folder.path.name!r}')
-    weights = load_weights(folder, getattr(folder, which), largest_file(config) if layers is q_layers else LARGEST_WEIGHTS)
-    agent = build_agent(config, layers, make_env)
-    try: agent.load(weights)
+    weights = load_weights(folder, getattr(folder, which), LARGEST_WEIGHTS if config.run.own_parts else largest_file(config))
+    agent = build_agent(config, layers, make_env, threads)
+    try: agent.load(by_place(weights))
     except ValueError as e:
         raise ConfigError(f'{getattr(folder, which)} does not fit {folder.config.name} (actions {config.env.actions}): {e}') from None
     return agent, config

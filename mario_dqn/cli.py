@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['STARTED', 'assignments', 'training_config', 'Output', 'Terminated', 'terminable', 'interrupt_code', 'write_films',
-           'measured', 'measure', 'train_command', 'finish', 'resume_words', 'measure_run', 'resume_run',
-           'resume_command', 'offer', 'start_weights', 'saved_agent', 'window_trouble', 'show', 'infer_command',
-           'make_folder', 'evaluate_command', 'plot_command', 'list_command', 'bench_command', 'baselines_command',
-           'number', 'place', 'level', 'add_agent_options', 'train_options', 'infer_options', 'evaluate_options',
-           'bench_options', 'baselines_options', 'Parser', 'parser', 'system_words', 'main']
+           'measured', 'measure', 'train_command', 'finish', 'resume_words', 'report', 'measure_run', 'resume_run',
+           'resume_command', 'agreed', 'offer', 'start_weights', 'saved_agent', 'window_trouble', 'show',
+           'infer_command', 'make_folder', 'evaluate_command', 'plot_command', 'list_command', 'bench_command',
+           'baselines_command', 'number', 'place', 'level', 'add_agent_options', 'train_options', 'infer_options',
+           'evaluate_options', 'bench_options', 'baselines_options', 'Parser', 'parser', 'system_words', 'main']
 
 # %% ../nbs/14_cli.ipynb #6e10da91
 import time
@@ -17,7 +17,7 @@ import argparse, contextlib, json, logging, os, shlex, signal, subprocess, sys, 
 from dataclasses import replace
 from pathlib import Path
 from .config import (ConfigError, LEVELS, PRESETS, RunFolder, TrainingError, byproduct, kept_signals, load_config, one_line, parse_yaml, preset,
-                              progress_bar, quiet_stderr, reason, save_root, set_threads, shipped_agent, with_values, write_atomic)
+                              progress_bar, quiet_stderr, read_text, reason, save_root, shipped_agent, with_values, write_atomic)
 
 # %% ../nbs/14_cli.ipynb #070447e4
 def assignments(texts): # list of 'key=value'
@@ -40,8 +40,9 @@ def training_config(args): # what was given on the command line
     short = {'env.level': args.level, 'run.seed': args.seed, 'run.steps': args.steps, 'run.threads': args.threads}
     short, long = {key: value for key, value in short.items() if value is not None}, assignments(args.set)
     for key in short.keys() & long.keys(): raise ConfigError(f'{key} is set twice; a key may be given once.')
-    start = {'agent.epsilon_start': config.agent.epsilon_end} if args.path else {}             # it has explored already
-    return with_values(config, start | short | long)
+    config = with_values(config, short | long)
+    if not args.path or 'agent.epsilon_start' in long or args.config: return config
+    return with_values(config, {'agent.epsilon_start': min(config.agent.epsilon_start, config.agent.epsilon_end)})   # it has explored already
 
 # %% ../nbs/14_cli.ipynb #5c306f8f
 class Output:
@@ -95,7 +96,8 @@ def write_films(folder, # `RunFolder`
 
 def measured(agent, # `Agent`
              config, # its `Config`
-             make_env): # the function that makes its environment
+             make_env, # the function that makes its environment
+             say): # is given a sentence if kept rows cannot be read
     "Results of the protocol, with the rows of players that do not learn, and the first episode by player and condition."
     from mario_dqn.env import make_env as usual
     from mario_dqn.evaluate import Player, baseline_players, kept_baselines, protocol, run_protocol
@@ -103,8 +105,9 @@ def measured(agent, # `Agent`
     def keep(player, condition, numbers, episodes): kept.setdefault((player.name, condition.name), episodes[0])
     players, rows = [Player('agent', 'trained agent', agent.q_values)], []
     if config.run.baselines and make_env is usual:
-        rows = kept_baselines(config.env, conditions)
-        if rows is None: players, rows = players + baseline_players(config.env), []
+        rows = kept_baselines(config.env, conditions, say=say)
+        with progress_bar('Searching a blind player', 'frame') as show:
+            if rows is None: players, rows = players + baseline_players(config.env, show), []
     with progress_bar('Measuring', 'game') as show: results = run_protocol(players, config.env, conditions, keep, show, make=make_env)
     results['players'] += rows
     return results, kept
@@ -118,14 +121,12 @@ def measure(folder, # `RunFolder` with trained weights, or its path
         from mario_dqn.checkpoint import load_agent
         from mario_dqn.env import make_env
         from mario_dqn.evaluate import save_episode
-        from mario_dqn.report import results_table, write_report
         agent, config = load_agent(folder, **parts)
-    results, kept = measured(agent, config, parts.get('make_env', make_env))
+    results, kept = measured(agent, config, parts.get('make_env', make_env), say)
     save_episode(folder.greedy, kept['agent', 'single'])
     if config.run.record: write_films(folder, kept['agent', 'single'], kept['agent', 'sticky'], say)
     write_atomic(folder.results, json.dumps(results, indent=1) + '\n')
-    with byproduct('Plot and card', say): write_report(folder)
-    return results_table(results)
+    return report(folder, say, results)
 
 # %% ../nbs/14_cli.ipynb #2138cb23
 def train_command(args, say):
@@ -148,30 +149,42 @@ def finish(folder, # `RunFolder`
            say, # `Output`
            training): # a function that trains, or goes on
     "Train, and do what comes after it; returns the exit code."
-    from mario_dqn.report import write_report
     from mario_dqn.train import Interrupted
     def told(runner, how): say(f'Training {how} after {runner.step:,} agent steps and {(time.time() - STARTED) / 60:.1f} minutes.')
     try: told(*training())
     except Interrupted as interrupt:
         told(interrupt.runner, 'interrupted')
-        with byproduct('Plot and card', say): write_report(folder)
+        report(folder, say)
         say(f'Everything so far is in {folder.path}\nIt goes on with: {resume_words(folder)}')
         return 128 + (interrupt.runner.signal or signal.SIGINT)
     return measure_run(folder, say)
 
 def resume_words(folder): # `RunFolder`
     "The command that goes on with a run, to be pasted into a shell."
-    return shlex.join(['mario_dqn', 'resume', '--path', str(folder.path)])
+    path = str(folder.path)
+    return shlex.join(['mario_dqn', 'resume', *([f'--path={path}'] if path.startswith('-') else ['--path', path])])
+
+def report(folder, # `RunFolder`
+           say, # `Output`
+           results=None): # content of results.json
+    "Write plot and card, if they can be made; returns the table of the results, empty if there are none or it cannot be made."
+    table = ''
+    with byproduct('Plot and card', say):
+        from mario_dqn.report import results_table, write_report
+        if results: table = results_table(results)
+        write_report(folder)
+    return table
 
 def measure_run(folder, # `RunFolder` with trained weights
                 say): # `Output`
     "Measure, and say where everything is; returns the exit code."
-    from mario_dqn.report import write_report
-    from mario_dqn.train import stage
+    from mario_dqn.train import check_settings, stage
+    machine = json.loads(read_text(folder.machine, 'JSON'))
+    if 'settings' in machine: check_settings(machine['settings'], load_config(folder.config, saved=True), machine['steps'])
     say('Measuring the best weights …')
     try: say(measure(folder, say))
     except KeyboardInterrupt as interrupt:
-        with byproduct('Plot and card', say): write_report(folder)
+        report(folder, say)
         say(f'Interrupted while measuring; the whole training is in {folder.path}')
         if stage(folder) == 'measuring': say(f'It is measured with: {resume_words(folder)}')
         return interrupt_code(interrupt)
@@ -201,6 +214,12 @@ def resume_command(args, say):
     "Go on with a run that was broken off, as if nothing had happened; or, with --steps, with one that is to take more steps."
     return resume_run(RunFolder(args.path), say, args.words, args.steps)
 
+def agreed(question): # for a person
+    "Whether a person says yes, or nobody is there to ask."
+    if sys.stdin is None or not sys.stdin.isatty(): return True
+    try: return input(question).strip().lower() in ('', 'y', 'yes')
+    except EOFError: return False
+
 def offer(folder, # `RunFolder` of an unfinished run
           config, # `Config` that was asked for
           words, # of the command line
@@ -213,7 +232,7 @@ def offer(folder, # `RunFolder` of an unfinished run
                           f'choose another folder with --out, or write over it with --force.')
     with folder.lock:
         say(f'{folder.path} holds an unfinished run with these settings.')
-        if sys.stdin is not None and sys.stdin.isatty() and input('Go on with it? [Y/n] ').strip().lower() not in ('', 'y', 'yes'):
+        if not agreed('Go on with it? [Y/n] '):
             say('Nothing was done. Another folder is chosen with --out; --force writes over the run.')
             return 0
         return resume_run(folder, say, words)
@@ -233,12 +252,11 @@ def start_weights(path, # folder of the run to start from
 def saved_agent(args):
     "The agent that `--path` names, or the one that ships, its configuration and its folder; raises `ConfigError`."
     folder = RunFolder(args.path) if args.path else shipped_agent()
-    config = load_config(folder.config) if folder.path.is_dir() else None
+    if folder.path.is_dir(): load_config(folder.config, saved=True)  # says what is wrong before libraries are loaded
     with kept_signals():
-        if args.threads: set_threads(args.threads)
         from mario_dqn.checkpoint import load_agent
-        agent, config = load_agent(folder)
-    if args.level: config = with_values(config, {'env.level': args.level})
+        agent, config = load_agent(folder, threads=args.threads)
+    if args.level: config = with_values(config, {'env.level': args.level}, saved=True)
     return agent, config, folder
 
 # %% ../nbs/14_cli.ipynb #ef85e7ea
@@ -248,8 +266,10 @@ def window_trouble():
     program = "import cv2; cv2.namedWindow('mario_dqn'); cv2.destroyAllWindows()"
     try: tried = subprocess.run([sys.executable, '-P', '-c', program], capture_output=True, text=True, errors='replace', timeout=30)
     except subprocess.TimeoutExpired: return 'it does not answer'
-    lines = [line.strip() for line in tried.stderr.splitlines() if 'display' in line.lower()] or tried.stderr.split('\n')[:1]
-    return None if tried.returncode == 0 else f'a window cannot be opened ({one_line(lines[0])})'
+    if tried.returncode == 0: return None
+    lines = [line.strip() for line in tried.stderr.splitlines() if line.strip()]
+    words = [line for line in lines if 'display' in line.lower()][:1] or lines[-1:] or [f'the library ended with code {tried.returncode}']
+    return f'a window cannot be opened ({one_line(words[0])})'
 
 def show(frames, # pictures, uint8 [240, 256, 3]
          title): # of the window
@@ -322,12 +342,13 @@ def evaluate_command(args, say):
 # %% ../nbs/14_cli.ipynb #d89c2e62
 def plot_command(args, say):
     "Plot the results of a run, or of several on top of each other."
-    from mario_dqn.report import png, results_plot
+    try: from mario_dqn.report import png, results_plot
+    except (ImportError, ValueError) as error: raise ConfigError(f'matplotlib cannot be used: {one_line(error)}.') from None
     folders = [RunFolder(path) for path in [*args.path, *args.more]]
-    for folder in folders: load_config(folder.config)  # says what is wrong, if this is no run
+    for folder in folders: load_config(folder.config, saved=True)  # says what is wrong, if this is no run
     figure = png(results_plot([folder.path for folder in folders]))
     path = Path(args.out) if args.out else folders[0].plot if len(folders) == 1 else save_root() / 'plot.png'
-    if path.is_dir(): raise ConfigError(f'{path} is a folder; the plot needs a file.')
+    if path.is_dir() or path.suffix != '.png': raise ConfigError(f'{path} is no place for the plot, which needs a file that ends in .png.')
     make_folder(path.parent)
     write_atomic(path, figure)
     say(path)
@@ -358,6 +379,7 @@ def baselines_command(args, say):
     "Measure the players that do not learn, and keep their rows with the package, for the cards of all runs with this level and these settings."
     from mario_dqn import evaluate
     env, path = training_config(args).env, Path(args.out) if args.out else Path(evaluate.__file__).with_name(evaluate.BASELINES)
+    make_folder(path.parent)
     with progress_bar('Measuring', 'game') as show: rows = evaluate.keep_baselines(env, evaluate.protocol(args.episodes), path, show)
     from mario_dqn.report import results_table
     say(f'{results_table(dict(level=env.level, players=rows))}\n{path}')

@@ -14,7 +14,7 @@ __all__ = ['LONGEST_LIST', 'LONGEST_TEXT', 'LEVELS', 'LARGEST_NETWORK', 'RUN_SPE
 
 # %% ../nbs/00_config.ipynb #4fb5720d
 import contextlib, difflib, importlib, logging, math, os, reprlib, signal, stat, subprocess, sys, tempfile
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import InitVar, dataclass, field, fields, replace
 from pathlib import Path
 import yaml
 
@@ -77,7 +77,7 @@ def as_kind(value, # anything
            kind): # int, float, bool or str
     "A single value as this type, or None if it is of another kind."
     if hasattr(value, 'tolist'): value = value.tolist()
-    if kind is float and not isinstance(value, bool):
+    if kind is float and not isinstance(value, (bool, bytes, bytearray)):
         with contextlib.suppress(TypeError, ValueError, OverflowError): return float(value)
     if isinstance(value, kind) and isinstance(value, bool) == (kind is bool): return kind(value)
     return None
@@ -227,8 +227,11 @@ class Config:
     env: EnvConfig = field(default_factory=EnvConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
     run: RunConfig = field(default_factory=RunConfig)
+    saved: InitVar[bool] = False # whether it is read from a run that was trained with it, for better or worse
 
-    def __post_init__(self): check(self)
+    def __post_init__(self, saved):
+        check(self)
+        if not saved: check_bins(self.env, self.agent)
 
 # %% ../nbs/00_config.ipynb #3b7ace31
 LARGEST_NETWORK = 50_000_000  # weights
@@ -301,7 +304,6 @@ def check(config): # `Config`
         if not isinstance(part, f.default_factory): raise ConfigError(f'{f.name} is {shown(part)}, but must be an {f.default_factory.__name__}.')
     check_network(config.env, config.agent)
     check_replay(config.env, config.agent, config.run)
-    check_bins(config.env, config.agent)
 
 # %% ../nbs/00_config.ipynb #7450e0ef
 def unknown(key, # the key that does not exist
@@ -312,7 +314,8 @@ def unknown(key, # the key that does not exist
     return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else shown(key)} is not a setting; {hint}')
 
 def with_values(config, # the configuration to start from
-                values): # {'agent.discount': 0.95, …}
+                values, # {'agent.discount': 0.95, …}
+                saved=False): # as of a `Config`
     "A copy of `config` with some values changed by their full names; raises `ConfigError`."
     groups = {f.name: getattr(config, f.name) for f in fields(config)}
     known = [f'{name}.{f.name}' for name, group in groups.items() for f in fields(group)]
@@ -321,7 +324,7 @@ def with_values(config, # the configuration to start from
         if key not in known: raise unknown(key, known)
         name, _, leaf = key.partition('.')
         changes[name][leaf] = value
-    return Config(**{name: replace(group, **changes[name]) for name, group in groups.items()})
+    return Config(**{name: replace(group, **changes[name]) for name, group in groups.items()}, saved=saved)
 
 # %% ../nbs/00_config.ipynb #0f166632
 def to_yaml(config): # a `Config`
@@ -368,7 +371,8 @@ def parse_yaml(text, # YAML text
 
 # %% ../nbs/00_config.ipynb #12ab49bf
 def from_yaml(text, # YAML text with the groups env, agent and run
-              source='the configuration'): # where it comes from, for the message
+              source='the configuration', # where it comes from, for the message
+              saved=False): # as of a `Config`
     "The configuration in a YAML text, each missing value as its default; raises `ConfigError`."
     data = parse_yaml(text, source)
     groups = [f.name for f in fields(Config)]
@@ -378,7 +382,7 @@ def from_yaml(text, # YAML text with the groups env, agent and run
         if group not in groups: raise ConfigError(f'{source}: {unknown(group, groups)}')
         if not isinstance(part, dict): raise ConfigError(f'{source}: {group} is {shown(part)}, but must be a group of settings.')
         values |= {f'{group}.{key}': value for key, value in part.items()}
-    try: return with_values(Config(), values)
+    try: return with_values(Config(), values, saved)
     except ConfigError as e: raise ConfigError(f'{source}: {e}') from None
 
 # %% ../nbs/00_config.ipynb #82e3cf19
@@ -400,9 +404,10 @@ def read_text(path, # the file
         why = reason(e) if isinstance(e, OSError) else 'it is not UTF-8 text'
         raise ConfigError(f'{path} cannot be read as {what}: {why}.') from None
 
-def load_config(path): # a YAML file
+def load_config(path, # a YAML file
+                saved=False): # as of a `Config`
     "The configuration in a YAML file; raises `ConfigError`."
-    return from_yaml(read_text(path, 'a configuration', limit=100_000), str(path))
+    return from_yaml(read_text(path, 'a configuration', limit=100_000), str(path), saved)
 
 # %% ../nbs/00_config.ipynb #31cfc71d
 PRESETS = dict(
@@ -458,7 +463,7 @@ class FolderLock:
 class RunFolder:
     "The files of one run, by name."
     def __init__(self, path): # the folder
-        self.path = Path(path).expanduser()
+        self.path = Path(os.path.expanduser(path))
         self.lock = FolderLock(self.path)
     config = property(lambda self: self.path / 'config.yaml')
     metrics = property(lambda self: self.path / 'metrics.csv')
@@ -533,16 +538,20 @@ def last_words(path): # a file
     if os.name == 'nt':
         yield
         return
-    witness = subprocess.Popen(['/bin/sh', '-c', 'read ended || cat "$0" >&2', path], stdin=subprocess.PIPE, start_new_session=True)
+    try: witness = subprocess.Popen(['/bin/sh', '-c', 'read ended || cat "$0" >&2', path], stdin=subprocess.PIPE, start_new_session=True)
+    except OSError: witness = None  # no shell here
     try: yield
     finally:
-        with contextlib.suppress(BrokenPipeError): witness.communicate(b'well\n')
+        with contextlib.suppress(BrokenPipeError, AttributeError): witness.communicate(b'well\n')
 
 @contextlib.contextmanager
 def quiet_stderr():
     "Send what is written to file descriptor 2 to a temporary file; show it only if an exception, or the end of the process, ends the block."
     if sys.stderr is not None: sys.stderr.flush()
-    kept = os.dup(2)
+    try: kept = os.dup(2)
+    except OSError:  # it is closed, so nobody is disturbed
+        yield
+        return
     with tempfile.NamedTemporaryFile() as sink, last_words(sink.name):
         os.dup2(sink.fileno(), 2)
         try: yield
@@ -567,7 +576,7 @@ def threads_in_force():
     if backend == 'torch': return importlib.import_module('torch').get_num_threads()
     if backend == 'jax': return named_threads('tf_XLAEigen')
     threads = importlib.import_module('tensorflow').config.threading.get_intra_op_parallelism_threads()
-    return threads or int(os.environ.get('TF_NUM_INTRAOP_THREADS') or 0) or os.cpu_count()
+    return threads or int(os.environ.get('TF_NUM_INTRAOP_THREADS') or 0) or os.process_cpu_count()
 
 def set_threads(threads): # processor threads for the network
     "Have Keras' backend compute with so many threads, if it has not begun to compute; returns how many are in force."

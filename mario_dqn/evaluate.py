@@ -6,8 +6,8 @@
 __all__ = ['BASELINES', 'GIF_SIZES', 'Condition', 'protocol', 'Episode', 'Lane', 'choose', 'advance', 'step_lanes', 'told',
            'check_player', 'play_episodes', 'replay', 'save_episode', 'load_episode', 'first_difference',
            'wilson_interval', 'interquartile_mean', 'distinct_paths', 'summarise', 'evaluate', 'Player', 'run_protocol',
-           'random_run', 'search_tape', 'baseline_players', 'baseline_key', 'kept_baselines', 'keep_baselines',
-           'frames_of', 'whole_file', 'ffmpeg', 'write_video', 'video_trouble', 'write_gif']
+           'random_run', 'search_tape', 'baseline_players', 'baseline_key', 'kept_baselines', 'read_baselines',
+           'keep_baselines', 'frames_of', 'whole_file', 'ends', 'ffmpeg', 'write_video', 'video_trouble', 'write_gif']
 
 # %% ../nbs/06_evaluate.ipynb #ef6fff4e
 import contextlib, importlib.metadata, itertools, json, os, subprocess, sys, tempfile
@@ -359,7 +359,8 @@ def search_tape(env_config, # an `EnvConfig`
                 rng, # a numpy Generator, which decides everything
                 frames=40_000, # emulator frames that may be played
                 margin=12, # agent steps before an end that are not kept
-                patience=15): # agent steps without progress until a try is given up
+                patience=15, # agent steps without progress until a try is given up
+                progress=None): # called with the frames that were played, and with `frames`, if given
     "Search for actions that clear the level without looking; returns them and the frames played, or (None, frames)."
     names = action_meanings(env_config.actions)
     run, jump = names.index('right + B'), names.index('right + A + B')
@@ -371,6 +372,7 @@ def search_tape(env_config, # an `EnvConfig`
         env.reset(options={'snapshot': start})
         actions, positions, moments, flag = random_run(env, run, jump, rng, start.x, patience)
         played += len(actions) * env_config.frame_skip
+        if progress is not None: progress(min(played, frames), frames)
         if flag: env.close(); return before + actions, played
         good = [i for i in range(3, int(np.argmax(positions)) + 1 - margin, 4) if positions[i] > start.x]
         trail += [(moments[i], before + actions[:i + 1]) for i in good]
@@ -382,10 +384,11 @@ def search_tape(env_config, # an `EnvConfig`
 # %% ../nbs/06_evaluate.ipynb #593bebd1
 BASELINES = 'baselines.json'  # beside the modules of the package
 
-def baseline_players(env_config): # an `EnvConfig`
+def baseline_players(env_config, # an `EnvConfig`
+                     progress=None): # as for `search_tape`
     "Players that do not learn, as a list of `Player`: random actions, always right and run, and a blind tape if one is found."
     run_right = action_meanings(env_config.actions).index('right + B')
-    tape, _ = search_tape(env_config, np.random.default_rng(1))
+    tape, _ = search_tape(env_config, np.random.default_rng(1), progress=progress)
     found = [Player('random', 'random actions', None), Player('right', 'always right and run', [run_right])]
     return found + ([Player('tape', 'blind action tape, found by search', tape)] if tape else [])
 
@@ -393,27 +396,37 @@ def baseline_key(env_config, # an `EnvConfig`
                  conditions): # list of `Condition`
     "What decides how such players play, as plain data: settings, conditions, and the versions of the game."
     game = {name: getattr(env_config, name) for name in ('level', 'actions', 'frame_skip', 'stuck_limit')}
-    versions = {name: importlib.metadata.version(name) for name in ('gym-super-mario-bros', 'nes-py')}
+    versions = {}
+    for name in ('gym-super-mario-bros', 'nes-py'):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError): versions[name] = importlib.metadata.version(name)
     return dict(game=game, conditions=[asdict(condition) for condition in conditions], versions=versions)
 
 def kept_baselines(env_config, # an `EnvConfig`
                    conditions, # list of `Condition`
-                   path=None): # the file; that of the package, if None
-    "Their rows for results.json as they are kept, or None if these are not among them; raises `ConfigError` if the file is damaged."
+                   path=None, # the file; that of the package, if None
+                   say=print): # is given a sentence if the file is damaged
+    "Their rows for results.json as they are kept, or None if these are not among them."
     path = path or Path(sys.modules[replay_tape.__module__].__file__).with_name(BASELINES)
-    if not path.exists(): return None
-    try: entries = json.loads(read_text(path, 'baselines'))
-    except ValueError as e: raise ConfigError(f'{path} is damaged: {one_line(e)}.') from None
     key = baseline_key(env_config, conditions)
-    return next((entry['players'] for entry in entries if entry['key'] == key), None)
+    try: return next((entry['players'] for entry in read_baselines(path) if entry['key'] == key), None)
+    except ConfigError as e: say(f'{e} They are measured anew.')
+
+def read_baselines(path): # the file, which need not exist
+    "Its entries, each with a key and the rows of players; raises `ConfigError` if it is damaged."
+    if not path.exists(): return []
+    try:
+        entries = json.loads(read_text(path, 'baselines'))
+        if not all(isinstance(entry['key'], dict) and isinstance(entry['players'], list) for entry in entries): raise ValueError('an entry lacks its key or its players')
+    except (ValueError, TypeError, KeyError, RecursionError) as e: raise ConfigError(f'{path} is damaged ({one_line(e)}).') from None
+    return entries
 
 def keep_baselines(env_config, # an `EnvConfig`
                    conditions, # list of `Condition`
                    path, # the file, which may have other entries
                    progress=None): # as for `run_protocol`
     "Measure the players that do not learn, and put their rows into a file, in the place of earlier ones for the same settings; returns the rows."
-    key, rows = baseline_key(env_config, conditions), run_protocol(baseline_players(env_config), env_config, conditions, progress=progress)['players']
-    entries = json.loads(read_text(path, 'baselines')) if path.exists() else []
+    key, entries = baseline_key(env_config, conditions), read_baselines(path)
+    rows = run_protocol(baseline_players(env_config), env_config, conditions, progress=progress)['players']
     entries = [entry for entry in entries if entry['key'] != key] + [dict(key=key, players=rows)]
     entries.sort(key=lambda entry: json.dumps(entry['key'], sort_keys=True))
     write_atomic(path, json.dumps(entries, indent=1) + '\n')
@@ -440,11 +453,22 @@ def whole_file(path): # where the file is to stand
         with contextlib.suppress(FileNotFoundError): os.unlink(name)
 
 # %% ../nbs/06_evaluate.ipynb #0024aabe
+def ends(process, # `subprocess.Popen`
+         timeout): # seconds, or None
+    "Whether a process ends in time; one that does not is killed."
+    try: process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True
+
 def ffmpeg(options, # what stands between input and output on the command line
            target, # the file to write
            source=None, # the file to read, or None for pictures
            frames=(), # pictures uint8 [H, W, 3], all of one size
-           fps=60): # pictures a second
+           fps=60, # pictures a second
+           timeout=None): # seconds that it may take after the last picture
     "Run ffmpeg; returns how many pictures it was given. Raises `OSError` with its words if it fails."
     frames = iter(frames)
     first, count = next(frames, None), 0
@@ -462,28 +486,33 @@ def ffmpeg(options, # what stands between input and output on the command line
                 count += 1
             process.stdin.close()
         except BrokenPipeError: pass  # ffmpeg has stopped; its words, below, say why
-        except BaseException: process.kill(); raise
-        finally: process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        finally: ended = ends(process, timeout)
+        if not ended: raise OSError(f'ffmpeg could not write {target}: it did not end within {timeout} seconds')
         if process.returncode:
             words.seek(0)
             raise OSError(f'ffmpeg could not write {target}: {words.read().decode(errors="replace").strip()}')
+    if not os.path.exists(target) or not os.path.getsize(target): raise OSError(f'ffmpeg ended well, but has written no {target}')
     return count
 
 # %% ../nbs/06_evaluate.ipynb #c9d236c0
 def write_video(path, # the file, ending in .mp4
                 frames, # pictures uint8 [H, W, 3], all of one size
                 fps=60, # pictures a second; the console makes 60.1
-                scale=2): # enlargement, each pixel becomes scale × scale
+                scale=2, # enlargement, each pixel becomes scale × scale
+                timeout=None): # seconds that the encoder may take after the last picture
     "Write an MP4 video; returns the number of its pictures."
     options = ['-vf', f'scale=iw*{scale}:ih*{scale}:flags=neighbor', '-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-preset', 'veryfast',
                '-crf', '18', '-movflags', '+faststart']
-    with whole_file(path) as name: return ffmpeg(options, name, frames=frames, fps=fps)
+    with whole_file(path) as name: return ffmpeg(options, name, frames=frames, fps=fps, timeout=timeout)
 
 # %% ../nbs/06_evaluate.ipynb #c9d236c1
 def video_trouble():
     "Why no video can be written here, in a sentence; None if one can. It tries, with two small pictures."
     with tempfile.TemporaryDirectory() as folder:
-        try: write_video(Path(folder) / 'trial.mp4', np.zeros((2, 16, 16, 3), np.uint8))
+        try: write_video(Path(folder) / 'trial.mp4', np.zeros((2, 16, 16, 3), np.uint8), timeout=20)
         except Exception as error: return f'Videos cannot be written here, so there will be none: {one_line(error)}'
     return None
 

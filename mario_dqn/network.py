@@ -102,7 +102,7 @@ def q_network(observation_shape, # (stack, size, size)
               config, # `AgentConfig`
               seed=0, # decides the initial weights
               name='q_network', # of the model
-              layers=q_layers): # a function like `q_layers`, whose first weights multiply the frames
+              layers=q_layers): # a function like `q_layers`
     "The Q-network: uint8 [B, size, size, stack] to float32 [B, actions]."
     stack, *sides = observation_shape
     frames = keras.Input((*sides, stack), dtype='uint8', name='frames')
@@ -153,7 +153,8 @@ def precision_choice(flags=processor_flags, # a function that gives the words of
     if words is not None:
         found = sorted(words & BFLOAT16_FLAGS)
         return ('bfloat16', f'the processor has {found[0]}') if found else ('float32', 'the processor has no instructions for bfloat16')
-    if seconds('bfloat16') < 0.75 * seconds('float32'): return 'bfloat16', 'a convolution is faster with it'
+    short, long = zip(*[(seconds('bfloat16'), seconds('float32')) for _ in range(3)])  # in turn, as other work comes and goes
+    if min(short) < 0.75 * min(long): return 'bfloat16', 'a convolution is faster with it'
     return 'float32', 'a convolution in bfloat16 is not much faster'
 
 def faster_precision(flags=processor_flags, seconds=convolution_seconds): # as for `precision_choice`
@@ -166,12 +167,17 @@ def training_layers(observation_shape, # (stack, size, size)
                     config, # `AgentConfig`; where its `precision` is auto, the chosen one
                     layers=q_layers, # as for `q_network`
                     name='training_layers'): # of the model
-    "The layers of the Q-network in the precision of an update: frames to outputs as of `q_layers`; the scale of the pixels is up to `outputs_with`."
+    "The layers of the Q-network in the precision of an update: frames to outputs as of `q_layers`; raises `ValueError` for layers with a random state."
     stack, *sides = observation_shape
     precision = faster_precision() if config.precision == 'auto' else config.precision
     frames = keras.Input((*sides, stack), dtype=precision, name='frames')           # from which the layers take theirs
-    model = keras.Model(frames, layers(frames, actions, config, seed=0), name=name, dtype=layer_policy(frames))
+    usual = layers is q_layers
+    pixels = frames if usual else keras.layers.Rescaling(1 / 255, dtype=layer_policy(frames), name='unit_range')(frames)
+    model = keras.Model(frames, layers(pixels, actions, config, 0), name=name, dtype=layer_policy(frames))
     model.trainable = False  # its own weights are never used
+    model.scale = 1 / 255 if usual else 1.0  # of the first kernel
+    if len(model.non_trainable_variables) != len(model.weights):
+        raise ValueError('The layers keep a random state, as Dropout does; an update cannot hand that over, so such layers cannot learn here.')
     return model
 
 def outputs_with(model, # of `training_layers`
@@ -179,4 +185,4 @@ def outputs_with(model, # of `training_layers`
                  pixels): # numbers from 0 to 255, float [B, size, size, stack]
     "What the training layers say with a network's weights, float32 [B, actions] or logits [B, actions, bins]."
     kernel, *others = [weight.value for weight in network.weights]
-    return model.stateless_call([], [kernel * (1 / 255), *others], pixels)[0]  # 8,192 weights are scaled sooner than 1.2 million pixels
+    return model.stateless_call([], [kernel * model.scale, *others], pixels)[0]  # 8,192 weights are scaled sooner than 1.2 million pixels

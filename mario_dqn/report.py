@@ -139,7 +139,7 @@ def training_data(folder): # the run's folder
     "The tables and the level that a plot needs; tables without a file are empty, an unknown level is None; raises `ConfigError`."
     folder = RunFolder(folder)
     data = dict(episodes=read_rows(folder.episodes, needed=COLUMNS['episodes.csv']), evaluations=None, timing=None,
-                level=load_config(folder.config).env.level if folder.config.exists() else None)
+                level=load_config(folder.config, saved=True).env.level if folder.config.exists() else None)
     for name, path in dict(evaluations=folder.evaluations, timing=folder.timing).items():
         if path.exists() and path.stat().st_size: rows = read_rows(path, needed=COLUMNS[path.name])
         else: rows = {column: np.zeros(0) for column in COLUMNS[path.name]}
@@ -474,7 +474,7 @@ def details_table(results): # content of results.json
 def run_row(path): # a run's folder
     "Level, agent steps, minutes, clear rate and score of a run as texts; raises `ConfigError`."
     folder = RunFolder(path)
-    level = load_config(folder.config).env.level
+    level = load_config(folder.config, saved=True).env.level
     machine = load_json(folder.machine) if folder.machine.exists() else {}
     steps, seconds = finite(machine.get('steps')), finite(machine.get('seconds'))
     if folder.timing.exists() and folder.timing.stat().st_size and None in (steps, seconds):  # not finished: as far as it has come
@@ -624,7 +624,7 @@ def model_card(folder): # the run's folder
     folder = RunFolder(folder)
     if not folder.path.is_dir(): raise ConfigError(f"{folder.path} is not a folder; a model card is made from a run's folder.")
     name = folder.path.resolve().name
-    level = load_config(folder.config).env.level if folder.config.exists() else None
+    level = load_config(folder.config, saved=True).env.level if folder.config.exists() else None
     machine, results = (load_json(p) if p.exists() else {} for p in (folder.machine, folder.results))
     results = results or dict(players=[])
     players(results)  # raises if the results are damaged

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['KNOBS', 'CHANGEABLE', 'learning_reward', 'weight_count', 'replay_size', 'added_memory', 'predicted_memory',
            'memory_text', 'kernel_numbers', 'available_memory', 'disk_space', 'free_disk', 'shortage', 'check_room',
-           'value_limit', 'check_update', 'check_finite', 'Practice', 'practice_state', 'practice_arrays',
-           'practice_segments', 'part', 'restore_practice', 'Callback', 'mean', 'metrics_row', 'episode_row', 'rank',
-           'select', 'stop_signals', 'fitting', 'settings_of', 'check_settings', 'Interrupted', 'named_callbacks',
-           'plain_state', 'Runner', 'number_text', 'CsvLog', 'FaultLog', 'TensorBoardLog', 'SaveWeights', 'Recordings',
-           'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes', 'undisturbed', 'settled',
-           'watchers', 'train', 'stage', 'sweep', 'lengthened', 'go_on']
+           'value_limit', 'check_update', 'check_finite', 'check_stack', 'Practice', 'practice_state',
+           'practice_arrays', 'practice_segments', 'part', 'restore_practice', 'Callback', 'mean', 'metrics_row',
+           'episode_row', 'rank', 'select', 'stop_signals', 'fitting', 'settings_of', 'check_settings', 'Interrupted',
+           'named_callbacks', 'plain_state', 'Runner', 'number_text', 'CsvLog', 'FaultLog', 'TensorBoardLog',
+           'SaveWeights', 'Recordings', 'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts',
+           'changes', 'write_config', 'undisturbed', 'settled', 'watchers', 'train', 'stage', 'sweep', 'lengthened',
+           'go_on']
 
 # %% ../nbs/08_train.ipynb #d3577be1
 import collections, contextlib, functools, importlib.metadata, json, math, os, platform, re, shlex, shutil, signal, sys, tempfile, time
@@ -149,6 +150,14 @@ def check_finite(arrays): # by name
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken: raise TrainingError(f'{len(broken)} of {len(arrays)} arrays of the networks hold numbers that are not finite. {KNOBS}')
 
+# %% ../nbs/08_train.ipynb #3b42a774
+def check_stack(before, # observations, uint8 [G, stack, height, width]
+                after): # the next ones of the same games; the same again for the first of an episode
+    "Raise `ValueError` unless the later ones are the earlier ones moved on by one frame, newest last."
+    if (before[:, 1:] == after[:, :-1]).all(): return
+    raise ValueError('The observations of an environment have to be stacks of its last frames, the newest last, and begin with the first frame repeated, '
+                     "as Gymnasium's FrameStackObservation makes them with padding_type='reset'; these are not.")
+
 # %% ../nbs/08_train.ipynb #3b42a775
 class Practice:
     "An agent, its games and its memory: acts, learns and stores, one step of all games at a time."
@@ -175,6 +184,7 @@ class Practice:
     def begin(self):
         "Begin an episode in every game."
         self.observation = self.games.reset()                                       # [G, stack, size, size]
+        check_stack(self.observation, self.observation)
         for game, frames in enumerate(self.observation): self.replay.begin(game, frames[-1])
 
     def vector_step(self):
@@ -210,6 +220,10 @@ class Practice:
         for game in broken:
             self.replay.drop(game)
             self.replay.begin(game, result.observation[game][-1])
+        over = result.terminated | result.truncated                                 # [G]
+        played = [game for game in range(len(actions)) if game not in broken]
+        check_stack(self.observation[played], result.next_observation[played])
+        check_stack(result.observation[over], result.observation[over])
         for game, (terminated, truncated) in enumerate(zip(result.terminated, result.truncated)):
             if game in broken: continue
             self.replay.add(game, int(actions[game]), float(rewards[game]), result.next_observation[game][-1], bool(terminated), bool(truncated))
@@ -351,7 +365,7 @@ def check_settings(before, # `settings_of` the run when a checkpoint was written
     changed = [f'{name} was {shown(before.get(name))} and is {shown(now.get(name))}' for name in sorted(before.keys() | now.keys())
                if name not in CHANGEABLE and before.get(name) != now.get(name)]
     if changed:
-        raise ConfigError(f'The settings are not those with which the checkpoint of step {step:,} was written: {"; ".join(changed)}. '
+        raise ConfigError(f'The settings are not those with which the run came to step {step:,}: {"; ".join(changed)}. '
                           'Put them back, or begin another run with them.')
 
 # %% ../nbs/08_train.ipynb #c46ebd11
@@ -367,6 +381,7 @@ def named_callbacks(callbacks): # objects like `Callback`
     named = {}
     for callback in callbacks:
         name = getattr(callback, 'name', None) or type(callback).__name__
+        if not isinstance(name, str): raise ConfigError(f'The name of a callback is {shown(name)}, but must be text.')
         if name in named:
             raise ConfigError(f'Two callbacks have the name {name!r}, under which a checkpoint keeps what they need; give one of them another `name`.')
         named[name] = callback
@@ -765,6 +780,16 @@ def changes(before, now): # `machine_facts` and thread counts, of the checkpoint
     return [f'{name.removeprefix("versions ")} was {one.get(name)} and is {two.get(name)}.' for name in sorted(one.keys() | two.keys())
             if one.get(name) != two.get(name) and name not in ('cores', 'game_threads', 'versions mario_dqn')]
 
+# %% ../nbs/08_train.ipynb #ff37573e
+def write_config(folder, # `RunFolder`
+                 config): # `Config` with which its run begins or goes on
+    "Write the settings down when nothing can be refused any more; a finished run that takes more steps loses what was measured of it."
+    if folder.config.exists():
+        refuse_links(folder.path.resolve())
+        if load_config(folder.config).run.steps != config.run.steps:
+            for name in ('machine', 'results', 'greedy'): getattr(folder, name).unlink(missing_ok=True)     # first: whoever finds the rest goes on
+    write_atomic(folder.config, to_yaml(config))
+
 # %% ../nbs/08_train.ipynb #ff37573f
 def undisturbed(say): # a function that is given sentences
     "The same, but what it cannot tell ends nothing: nobody may be there to read it."
@@ -819,7 +844,6 @@ def train(config, # `Config`
             with kept_signals():
                 threads = set_threads(config.run.threads)
                 if checkpoint is None: config = settled(config, layers, make_env, say)
-                if checkpoint is None: write_atomic(folder.config, to_yaml(config))
                 predicted = predicted_memory(config)
                 machine = machine_facts() | dict(threads=threads, game_threads=config.run.game_threads)
                 about = dict(command=command, machine=machine, origin=origin)
@@ -829,6 +853,7 @@ def train(config, # `Config`
                     with fitting(checkpoint.path):
                         different = [*runner.resume(checkpoint, progress), *changes(runner.about['machine'], machine)]
                         command, origin = runner.about['command'], runner.about['origin']
+                write_config(folder, config)
         except BaseException:
             if runner is not None:
                 runner.failed()
@@ -839,7 +864,7 @@ def train(config, # `Config`
         if different: say('So the run goes on, but not bit for bit as it would have without the interruption.')
         def note(outcome):
             peaks = peak_memory(), runner.practice.games.peak                       # of both processes; None if one could not tell
-            facts = machine | dict(command=command, origin=origin, outcome=outcome, steps=runner.step, updates=runner.agent.updates,
+            facts = machine | dict(command=command, origin=origin, outcome=outcome, steps=runner.step, updates=runner.agent.updates, settings=settings_of(config),
                                    seconds=round(time.time() - log.started, 1), predicted_memory_bytes=predicted,
                                    peak_memory_bytes=None if None in peaks else sum(peaks))
             write_atomic(folder.machine, json.dumps(facts, indent=1) + '\n')
@@ -873,15 +898,13 @@ def lengthened(folder, # `RunFolder`
                config, # its `Config`
                checkpoint, # its newest `Checkpoint`, or None
                steps): # agent steps in all
-    "The configuration with another number of steps, which is written down; results of a training that had ended are removed. Raises `ConfigError`."
+    "The configuration with another number of steps; raises `ConfigError` if the run cannot take them."
     longer = with_values(config, {'run.steps': steps})
+    if checkpoint is None and stage(folder) == 'training' and not folder.metrics.exists(): return longer
     if checkpoint is None:
         raise ConfigError(f'{folder.path} has no checkpoint from which it could take more steps; only run.keep_checkpoint=true keeps one, '
                           f'of about {disk_space(config) / 1e9:.1f} GB. A new run can start from its weights, with mario_dqn train --path {shlex.quote(str(folder.path))}.')
     if longer.run.steps <= checkpoint.step: raise ConfigError(f'steps is {steps:,}, but {folder.path} has taken {checkpoint.step:,} steps already.')
-    refuse_links(folder.path.resolve())
-    for name in ('machine', 'results', 'greedy'): getattr(folder, name).unlink(missing_ok=True)     # first: whoever finds the rest goes on
-    write_atomic(folder.config, to_yaml(longer))
     return longer
 
 # %% ../nbs/08_train.ipynb #7ebe670f

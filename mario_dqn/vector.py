@@ -255,12 +255,13 @@ class GameVector:
 
     def reset(self):
         "Begin an episode in every game; returns the observations, uint8 [G, stack, size, size]."
+        if self.pending is not None: raise RuntimeError('A step is under way; step_wait must come before reset.')
         self.begun = True
         return np.stack([game.begin(self.pool) for game in self.games])
 
     def step_async(self, actions): # int [G]
         "Start a step of all games in the background; raises `ValueError` for actions that do not exist."
-        if not self.begun: raise RuntimeError('The games have not begun; reset must come before the first step.')
+        if not self.begun: raise RuntimeError('The games have not begun, or are closed; reset must come before the first step.')
         if self.pending is not None: raise RuntimeError('step_async was called twice; step_wait must come between.')
         actions = checked_actions(actions, len(self.games), self.action_count)
         self.pending = [self.workers.submit(game.step, int(action), self.pool) for game, action in zip(self.games, actions)]
@@ -325,7 +326,7 @@ class GameVector:
 
     def close(self):
         "End the threads and the games."
-        done = wait(self.pending or [], 5).done
+        done, self.begun = wait(self.pending or [], 5).done, False
         self.workers.close()
         for i, game in enumerate(self.games):
             if self.pending is None or self.pending[i] in done: game.env.close()
@@ -449,31 +450,35 @@ class ServingProcess:
             *arguments): # for it
         "Have a call begun; raises what the one before it raised, if nobody has waited for its answer."
         if self.unanswered is not None: self.answer()
-        self.travel(self.pipe.send, (name, arguments))
+        message = pickle.dumps((name, arguments), 5)
         self.unanswered = name
+        with self.whole(): self.pipe.send_bytes(message)
 
     def answer(self, progress=None): # called with two numbers, if the other side tells how far it is
         "Wait for the answer; raises what the call raised, and `TrainingError` if the process is no more."
         while True:
-            self.travel(self.pipe.poll, None)                                       # an interrupt while it waits does no harm
-            data = self.travel(self.pipe.recv_bytes)
-            kind, answer = pickle.loads(data)
-            if kind != 'progress': break
+            if not self.interrupted: self.wait()
+            with self.whole():
+                kind, answer = pickle.loads(self.pipe.recv_bytes())
+                if kind != 'progress': self.unanswered = None
+            if kind == 'error': raise answer
+            if kind == 'answer': return answer
             if progress is not None: progress(*answer)
-        self.unanswered = None
-        if kind == 'error': raise answer
-        return answer
 
-    def travel(self, step, # `send`, `poll` or `recv_bytes` of the pipe
-               *arguments): # of it
-        "Use the pipe; raises `TrainingError` if the process is no more, and ends it if an interrupt leaves half of a message in the pipe."
+    def wait(self):
+        "Wait until there is something to read; an interrupt does no harm here."
+        try: self.pipe.poll(None)
+        except OSError: raise self.ended() from None
+
+    @contextlib.contextmanager
+    def whole(self):
+        "Around the way of a message: raises `TrainingError` if the process is no more, and ends it if an interrupt leaves half of the message."
         if self.interrupted: raise self.ended()
-        try: return step(*arguments)
+        try: yield
         except (EOFError, OSError): raise self.ended() from None
         except KeyboardInterrupt:
-            if step != self.pipe.poll:
-                self.interrupted = True
-                self.process.kill()
+            self.interrupted = True
+            self.process.kill()
             raise
 
     def call(self, name, *arguments, progress=None): # as for `ask` and `answer`
@@ -495,10 +500,11 @@ class GameProcess(ServingProcess):
     "A `GameVector` in a process of its own: the same methods, the same numbers."
     peak = None # the largest resident size of the process in bytes, known after `close`, if it could still tell
     def __init__(self, config, games, seed=0, middle_starts=0.0, workers=2, timeout=60.0, make=make_env): # as for `GameVector`
-        super().__init__()
         self.count, self.begun = checked(RunConfig, 'games', games), False
-        self.ask('make', cloudpickle.dumps((config, games, seed, middle_starts, workers, timeout, make)))  # a notebook's functions travel too
         self.observation_shape, self.action_count = env_shapes(config, make)
+        message = cloudpickle.dumps((config, games, seed, middle_starts, workers, timeout, make))           # a notebook's functions travel too
+        super().__init__()                                                          # begins last, so that nothing is left of what is refused
+        self.ask('make', message)
 
     def step_async(self, actions): # int [G]
         "Start a step of all games; raises `ValueError` for actions that do not exist."
@@ -513,6 +519,7 @@ class GameProcess(ServingProcess):
 
     def reset(self):
         "As of a `GameVector`."
+        if self.unanswered == 'step': raise RuntimeError('A step is under way; step_wait must come before reset.')
         observation, self.begun = self.call('reset'), True
         return observation
 

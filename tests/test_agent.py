@@ -122,7 +122,7 @@ def test_anything_but_bytes_of_the_right_shape_is_refused(observations):
 def test_weights_of_another_kind_are_refused(change):
     agent = Agent(AgentConfig(**SMALL), (4, 36, 36), 3)
     weights = agent.weights()
-    with pytest.raises(ValueError, match='0/kernel'): agent.load(weights | {'0/kernel': change(weights['0/kernel'])})
+    with pytest.raises(ValueError, match='network: 0 '): agent.load(weights | {'0': change(weights['0'])})
 
 
 def nameless(frames, actions, config, seed):

@@ -3,6 +3,7 @@ import gc, json, os, subprocess, sys, threading, time, types, weakref
 
 import gymnasium
 import numpy as np
+import psutil
 import pytest
 
 from mario_dqn.config import ConfigError, EnvConfig, TrainingError, preset, with_values
@@ -114,14 +115,33 @@ def test_what_goes_out_of_scope_leaves_no_process(make):
     assert comes_true(lambda: not is_alive(pid))
 
 def test_threads_of_games_that_nobody_closes_end():
-    before = threading.active_count()
     games = GameVector(FIELD, 2, workers=3)
     games.reset()
     games.step([0, 1])
-    assert threading.active_count() == before + 3
+    threads = list(games.workers.threads)
+    assert [thread.is_alive() for thread in threads] == [True] * 3
     del games
     gc.collect()
-    assert comes_true(lambda: threading.active_count() == before)
+    assert comes_true(lambda: not any(thread.is_alive() for thread in threads))
+
+def test_a_refused_process_of_games_leaves_none():
+    children = {child.pid for child in psutil.Process().children()}
+    def nothing(config): raise OSError('no console')
+    kept = []
+    for make in (lambda: GameProcess(FIELD, 0), lambda: GameProcess(FIELD, 1, make=nothing), lambda: GameProcess(FIELD, 1, make=lambda config, lock=threading.Lock(): make_env(config))):
+        try: make()
+        except Exception as error: kept.append(error)
+    assert len(kept) == 3 and {child.pid for child in psutil.Process().children()} == children
+
+@pytest.mark.parametrize('kind', [GameVector, GameProcess])
+def test_calls_after_the_end_and_within_a_step_say_so(kind):
+    games = kind(FIELD, 2)
+    games.reset()
+    games.step_async([0, 1])
+    with pytest.raises(RuntimeError, match='step_wait must come before reset'): games.reset()
+    games.step_wait()
+    games.close()
+    with pytest.raises((RuntimeError, TrainingError)): games.step_async([0, 1])
 
 class Endless(gymnasium.Wrapper):
     "Plays frame after frame and does not come back."
@@ -197,10 +217,31 @@ def test_an_interrupt_in_the_middle_of_an_answer_ends_in_words(part):
     def interrupted():
         os.read(pipe.fileno(), 2 if part == 'the header' else 4000)
         raise KeyboardInterrupt
-    games.pipe = types.SimpleNamespace(poll=pipe.poll, recv_bytes=interrupted, send=pipe.send, close=pipe.close, closed=False)
+    games.pipe = types.SimpleNamespace(poll=pipe.poll, recv_bytes=interrupted, send_bytes=pipe.send_bytes, close=pipe.close, closed=False)
     with pytest.raises(KeyboardInterrupt): games.step_wait()
     games.pipe = pipe
     with pytest.raises(TrainingError, match='interrupt came in the middle'): games.reset()
+    games.close()
+
+@pytest.mark.parametrize('moment', ['after the call was sent', 'while the answer is read'])
+def test_an_interrupt_on_the_way_of_a_message_ends_in_words(moment, monkeypatch):
+    games = GameProcess(FIELD, 2)
+    games.reset()
+    pipe, calls = games.pipe, []
+    def interrupted(*arguments):
+        pipe.send_bytes(*arguments)
+        raise KeyboardInterrupt
+    def broken(data): raise KeyboardInterrupt
+    if moment == 'after the call was sent':
+        games.pipe = types.SimpleNamespace(poll=pipe.poll, recv_bytes=pipe.recv_bytes, send_bytes=interrupted, close=pipe.close, closed=False)
+        with pytest.raises(KeyboardInterrupt): games.step_async([0, 1])
+    else:
+        games.step_async([0, 1])
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr('mario_dqn.vector.pickle.loads', broken)
+            games.step_wait()
+    games.pipe = pipe
+    with pytest.raises(TrainingError, match='interrupt came in the middle'): games.step_wait()
     games.close()
 
 def test_an_interrupt_while_an_answer_is_awaited_loses_nothing():
@@ -219,11 +260,10 @@ def test_an_interrupt_while_an_answer_is_awaited_loses_nothing():
 
 class Corridor(gymnasium.Env):
     "A small world that is no Mario: a white square that moves; at the right end the game is over, and after 40 steps."
-    observation_space, action_space = gymnasium.spaces.Box(0, 255, (2, 36, 36), np.uint8), gymnasium.spaces.Discrete(3)
-    def __init__(self, length=12): self.length = length
+    observation_space, action_space = gymnasium.spaces.Box(0, 255, (36, 36), np.uint8), gymnasium.spaces.Discrete(3)
     def picture(self):
-        frame = np.zeros((2, 36, 36), np.uint8)
-        frame[:, 10:20, 2 * self.place:2 * self.place + 4] = 255
+        frame = np.zeros((36, 36), np.uint8)
+        frame[10:20, 2 * self.place:2 * self.place + 4] = 255
         return frame
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -231,9 +271,9 @@ class Corridor(gymnasium.Env):
         return self.picture(), {}
     def step(self, action):
         self.place, self.steps = max(0, self.place + int(action) - 1), self.steps + 1
-        return self.picture(), float(action) - 1.0, self.place >= self.length, self.steps >= 40, {}
+        return self.picture(), float(action) - 1.0, self.place >= 5, self.steps >= 40, {}
 
-def corridor(config): return Corridor(5)
+def corridor(config): return gymnasium.wrappers.FrameStackObservation(Corridor(), 2, padding_type='reset')
 
 @pytest.mark.parametrize('kind', [GameVector, GameProcess])
 def test_an_environment_that_is_no_mario_is_played(kind):

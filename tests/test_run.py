@@ -13,7 +13,7 @@ from mario_dqn.env import make_env
 from mario_dqn.live import LiveTraining
 from mario_dqn.network import keras
 from mario_dqn.train import Callback, Interrupted, Runner, go_on, stage, train
-from test_games import Corridor, corridor
+from test_games import corridor
 
 
 class StopAt(Callback):
@@ -74,6 +74,40 @@ def test_a_kept_checkpoint_makes_a_finished_run_longer_exactly(short, tmp_path):
     assert runner.step == 600 and load_config(folder.config).run.steps == 600
     for name in ('metrics', 'episodes', 'evaluations', 'last', 'best'): assert getattr(folder, name).read_bytes() == getattr(RunFolder(tmp_path / 'whole'), name).read_bytes(), name
 
+def test_what_is_refused_changes_nothing_of_a_finished_run(short, tmp_path):
+    folder = RunFolder(tmp_path / 'run')
+    train(with_values(short, {'run.keep_checkpoint': True}), folder.path, say=quiet)
+    measure(folder, quiet)
+    whole = folder.config.read_text()
+    folder.config.write_text(to_yaml(with_values(load_config(folder.config), {'agent.n_step': 5})))
+    edited = folder.config.read_text()
+    with pytest.raises(ConfigError, match='agent.n_step was 3 and is 5'): go_on(folder, steps=600, say=quiet)
+    assert folder.config.read_text() == edited and stage(folder) == 'finished' and folder.greedy.exists()
+    folder.config.write_text(whole)
+
+def test_callbacks_that_are_refused_leave_no_run(short, tmp_path):
+    for wrong in ([Counter(), Counter()], [StopAt(1)] * 2):
+        with pytest.raises(ConfigError, match='have the name'): train(short, tmp_path / 'run', callbacks=wrong, say=quiet)
+    train(with_values(short, {'run.steps': 100}), tmp_path / 'run', say=quiet)
+
+def test_an_agent_of_an_earlier_version_is_loaded(short, tmp_path):
+    import mario_dqn.checkpoint as checkpoint
+    train(with_values(short, {'run.steps': 200}), tmp_path / 'run', say=quiet)
+    folder = RunFolder(tmp_path / 'run')
+    agent, _ = load_agent(folder)
+    paths = [variable.path for variable in agent.online.weights]
+    checkpoint.save_weights(folder, folder.best, dict(zip(paths, agent.weights().values())))
+    text = folder.config.read_text()
+    folder.config.write_text(text.replace('discount: 0.9 ', 'discount: 0.99'))       # settings that no new run may have
+    again, config = load_agent(folder)
+    assert config.agent.discount == 0.99
+    for one, two in zip(agent.weights().values(), again.weights().values()): np.testing.assert_array_equal(one, two, strict=True)
+
+def test_observations_that_are_no_rolling_stack_are_refused(short, tmp_path):
+    class Inverted(gymnasium.ObservationWrapper):
+        def observation(self, observation): return np.concatenate([255 - observation[:1], observation[1:]])
+    with pytest.raises(ValueError, match='newest last'): train(short, tmp_path / 'run', make_env=lambda config: Inverted(make_env(config)), say=quiet)
+
 def test_without_it_a_start_from_the_weights_is_offered(short, tmp_path):
     train(short, tmp_path / 'my run', say=quiet)
     with pytest.raises(ConfigError) as told: go_on(tmp_path / 'my run', steps=600, say=quiet)
@@ -122,7 +156,7 @@ def test_what_is_no_by_product_still_ends_a_run(short, tmp_path):
         def interval(self, runner, row): raise OSError('the disk is full')
     with pytest.raises(OSError, match='disk is full'): train(short, tmp_path / 'run', callbacks=[Needed()], say=quiet)
 
-@pytest.mark.parametrize('encoder', ['/nonexistent', sys.executable])
+@pytest.mark.parametrize('encoder', ['/nonexistent', '/bin/true'])
 def test_a_run_without_an_encoder_says_so_once_and_ends_well(short, tmp_path, monkeypatch, encoder):
     monkeypatch.setenv('IMAGEIO_FFMPEG_EXE', encoder)
     told, folder = [], RunFolder(tmp_path / 'run')
