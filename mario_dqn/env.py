@@ -6,11 +6,11 @@
 __all__ = ['PYTHON_STATE', 'ACTIONS', 'TRAINING', 'SELECTION', 'FINAL', 'MarioEnv', 'env_id', 'JoypadTape', 'tape', 'replay_tape',
            'classic_reward', 'ClassicReward', 'RandomStart', 'action_bytes', 'action_meanings', 'JoypadActions',
            'FrameSkip', 'SmallGray', 'ShownButtons', 'StuckLimit', 'make_env', 'env_shapes', 'Snapshot', 'snapshot_of',
-           'take_snapshot', 'families', 'rebuild_families', 'rebuild', 'remembered', 'wrappers', 'env_state',
-           'restore_env', 'episode_seed']
+           'take_snapshot', 'families', 'rebuild_families', 'rebuild', 'remembered', 'wrappers', 'packed', 'unpacked',
+           'env_state', 'restore_env', 'episode_seed']
 
 # %% ../nbs/01_env.ipynb #a520f41c
-import contextlib, itertools, operator, threading
+import base64, contextlib, itertools, operator, threading, zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 import cv2
@@ -379,10 +379,21 @@ def wrappers(env): # an environment made by `make_env`
         yield env
         env = env.env
 
+def packed(frames): # a list of arrays uint8, all of one shape
+    "Frames as text, compressed."
+    return base64.b64encode(zlib.compress(np.stack(frames).tobytes(), 1)).decode()
+
+def unpacked(text, # of `packed`
+             shape): # of one frame
+    "The frames in a text, uint8 [N, *shape]."
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(-1, *shape)
+
 def env_state(env): # an environment made by `make_env`
-    "What the wrappers of a game in mid-episode remember, as plain data; the frames and the console are not in it."
+    "What the wrappers of a game in mid-episode remember, as plain data; the console is not in it."
     def plain(value): return value.item() if isinstance(value, np.generic) else value
     states = [{name: plain(getattr(wrapper, name)) for name in remembered(wrapper)} for wrapper in wrappers(env)]
+    for wrapper, state in zip(wrappers(env), states):
+        if isinstance(wrapper, FrameStackObservation): state['frames'] = packed(wrapper.obs_queue)
     return dict(wrappers=states, random=env.unwrapped.np_random.bit_generator.state)
 
 def restore_env(env, # an environment made by `make_env`
@@ -393,7 +404,7 @@ def restore_env(env, # an environment made by `make_env`
     begun, _ = env.reset(options={'snapshot': snapshot})
     for wrapper, values in zip(wrappers(env), state['wrappers'], strict=True):
         for name in remembered(wrapper): setattr(wrapper, name, values[name])
-        if isinstance(wrapper, FrameStackObservation): wrapper.obs_queue.extend(observation.copy())
+        if isinstance(wrapper, FrameStackObservation): wrapper.obs_queue.extend(unpacked(values['frames'], wrapper.observation_space.shape[1:]).copy())
     env.unwrapped.np_random.bit_generator.state = state['random']
     below = observation.shape[1] // 10                        # the buttons are drawn above
     return bool((begun[-1][below:] == observation[-1][below:]).all())
