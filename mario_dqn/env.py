@@ -171,7 +171,7 @@ class RandomStart(RecordConstructorArgs, gymnasium.Wrapper):
         observation, info = self.env.reset(seed=seed, options=options)
         options = options or {}
         if options.get('snapshot') is not None: return observation, info
-        noops = options['noops'] if 'noops' in options else self.np_random.integers(self.noop_max + 1)
+        noops = checked(EnvConfig, 'noop_max', options['noops']) if 'noops' in options else self.np_random.integers(self.noop_max + 1)
         for _ in range(noops): observation, _, _, _, info = self.env.step(0)
         return observation, info
 

@@ -35,6 +35,8 @@ class Condition(Settings):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.noops == 'all' and self.episodes > 201:
+            raise ConfigError(f"condition.episodes is {self.episodes}, but must be at most 201 where noops is 'all', as no start is delayed by more than 200 frames.")
         if self.noops == 'all': return
         object.__setattr__(self, 'noops', typed(self.noops, EnvConfig.__dataclass_fields__['noop_max'], "condition.noops, if not 'all',"))
 
@@ -89,7 +91,7 @@ class Lane:
                  purpose, # what they are for
                  make=make_env): # a function of the `EnvConfig` that makes the environment
         self.player, self.env_config, self.condition, self.purpose, self.make = player, env_config, condition, purpose, make
-        self.waiting, self.done = list(numbers), {}
+        self.waiting, self.done, self.closed = list(numbers), {}, False
         self.config = replace(env_config, sticky=condition.sticky)
         self.epsilon = 1.0 if player is None else condition.epsilon
         self.env = make(self.config) if self.waiting else None
@@ -114,8 +116,9 @@ class Lane:
         return lane
 
     def close(self):
-        "Free the console."
-        if self.env is not None: self.env.close()
+        "Free the console; a second time there is nothing to do, since some environments object to that."
+        if self.env is not None and not self.closed: self.env.close()
+        self.closed = True
 
 # %% ../nbs/06_evaluate.ipynb #d4f87604
 def choose(player, # a function, a list of actions, or None

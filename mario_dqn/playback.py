@@ -29,7 +29,7 @@ from .agent import Agent
 from .checkpoint import load_agent
 from .config import Config, ConfigError, EnvConfig, import_keras
 from .env import FINAL, MarioEnv, SmallGray, action_bytes, action_meanings, classic_reward, episode_seed, make_env, tape
-from .evaluate import Episode, choose, write_gif
+from .evaluate import Condition, Episode, check_player, choose, write_gif
 
 # %% ../nbs/09_playback.ipynb #56a858f9
 class Palette:
@@ -194,7 +194,9 @@ def record(player, # a function [B, …] → [B, A], a list of actions, or None 
            noops=0, # frames without a button at the start
            epsilon=0.0, # probability of a random action
            limit=5_000): # decisions after which it is ended
-    "Play one episode and keep all there is to see; returns a `Recording`."
+    "Play one episode and keep all there is to see; returns a `Recording`; raises `ConfigError`, `TypeError` or `ValueError` for what cannot be."
+    Condition('film', 'film', 1, 0, noops, env_config.sticky, epsilon)              # checks them
+    check_player(player, len(action_bytes(env_config.actions)))
     env, recorder, chance = make_env(env_config), FilmRecorder(), np.random.default_rng(np.random.SeedSequence((seed, 1)))
     if player is None: epsilon = 1.0
     try:
@@ -857,14 +859,19 @@ class Moment:
 
 def ending(terminated, truncated, info): # of the last step
     "How a game has ended, or an empty text."
-    return 'reached the flag' if info['flag_get'] else 'died' if terminated else 'stopped, for it got no further' if truncated else ''
+    if info['flag_get']: return 'reached the flag'
+    if terminated: return 'died'
+    if not truncated: return ''
+    left = (info.get('world'), info.get('stage')) != (info.get('target_world'), info.get('target_stage'))
+    return 'left the level for another one' if left else 'stopped, for it got no further'
 
 def agent_game(agent, # an `Agent`
                env_config, # an `EnvConfig`
                seed=0, # of the game and of random actions
                noops=0, # frames without a button at the start
                epsilon=0.0): # probability of a random action
-    "Play one episode; yields a `Moment` for each decision."
+    "Play one episode; yields a `Moment` for each decision; raises `ConfigError` for what cannot be."
+    Condition('live', 'live', 1, 0, noops, env_config.sticky, epsilon)              # checks them
     env, chance, pictures = make_env(env_config), np.random.default_rng(np.random.SeedSequence((seed, 1))), []
     try:
         observation, _ = env.reset(seed=seed, options={'noops': noops})

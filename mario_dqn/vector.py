@@ -238,7 +238,8 @@ class GameVector:
                  make=make_env): # a function of the `EnvConfig` that makes the environment of a game
         games, self.timeout = checked(RunConfig, 'games', games), checked(RunConfig, 'game_timeout', timeout)
         self.settings = config, checked(RunConfig, 'seed', seed), checked(RunConfig, 'middle_starts', middle_starts), make
-        self.workers, self.pool, self.pending, self.begun = Workers(workers), StartPool(), None, False
+        self.workers, self.pool, self.pending = Workers(workers), StartPool(), None
+        self.begun = self.closed = False
         weakref.finalize(self, self.workers.dismiss)                                # if nobody closes them
         self.games = [self.make(number) for number in range(games)]
         self.taken = [[] for _ in self.games]                                       # the snapshots of the present episodes
@@ -325,8 +326,9 @@ class GameVector:
         return restore_games(self, state, observation, len(self.workers.threads), progress)
 
     def close(self):
-        "End the threads and the games."
-        done, self.begun = wait(self.pending or [], 5).done, False
+        "End the threads and the games; a second time there is nothing to do."
+        if self.closed: return
+        done, self.begun, self.closed = wait(self.pending or [], 5).done, False, True
         self.workers.close()
         for i, game in enumerate(self.games):
             if self.pending is None or self.pending[i] in done: game.env.close()
