@@ -113,9 +113,16 @@ def test_counters_of_another_width_are_taken_and_other_kinds_refused():
 def test_anything_but_bytes_of_the_right_shape_is_refused(observations):
     agent = Agent(AgentConfig(**SMALL), (4, 36, 36), 3)
     calls = [lambda: agent.q_values(observations), lambda: agent.average_values(observations), lambda: agent.act(observations, 0.0, np.random.default_rng(0)),
-             lambda: agent.update(Batch(observations, np.zeros(1, int), np.zeros(1, 'f4'), observations, np.zeros(1, 'f4'), np.ones(1, 'f4'), np.arange(1)))]
+             lambda: agent.update(Batch(observations, np.zeros(16, int), np.zeros(16, 'f4'), observations, np.zeros(16, 'f4'), np.ones(16, 'f4'), np.arange(16)))]
     for call in calls:
         with pytest.raises(ValueError, match='The observations'): call()
+
+
+@pytest.mark.parametrize('actions', [np.zeros(15, int), np.zeros(16), np.full(16, 3), np.full(16, -1)])
+def test_actions_of_a_batch_are_actions(actions):
+    agent, pictures = Agent(AgentConfig(**SMALL), (4, 36, 36), 3), np.zeros((16, 4, 36, 36), np.uint8)
+    batch = Batch(pictures, actions, np.zeros(16, 'f4'), pictures, np.zeros(16, 'f4'), np.ones(16, 'f4'), np.arange(16))
+    with pytest.raises(ValueError, match='16 whole numbers from 0 to 2'): agent.update(batch)
 
 
 @pytest.mark.parametrize('change', [lambda w: w.astype('float64'), lambda w: w.astype('int32'), lambda w: w[..., None]])
