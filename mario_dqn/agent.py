@@ -129,9 +129,9 @@ class UpdateResult(NamedTuple):
 
 # %% ../nbs/05_agent.ipynb #60fa3e87
 def step_size(config): # `AgentConfig`
-    "The step size of Adam: a number, or a schedule over the updates."
-    if not config.learning_rate_half: return config.learning_rate
-    return keras.optimizers.schedules.InverseTimeDecay(config.learning_rate, decay_steps=config.learning_rate_half, decay_rate=1.0)
+    "The step size of Adam as a schedule over the updates; in float32, whatever the process has as its usual type."
+    half = config.learning_rate_half
+    return keras.optimizers.schedules.InverseTimeDecay(np.float32(config.learning_rate), decay_steps=max(half, 1), decay_rate=1.0 if half else 0.0)
 
 # %% ../nbs/05_agent.ipynb #a1b7c0d2
 def average_share(count, # how many times the average has followed, this one included

@@ -516,7 +516,7 @@ def video_trouble():
     "Why no video can be written here, in a sentence; None if one can. It tries, with two small pictures."
     with tempfile.TemporaryDirectory() as folder:
         try: write_video(Path(folder) / 'trial.mp4', np.zeros((2, 16, 16, 3), np.uint8), timeout=20)
-        except Exception as error: return f'Videos cannot be written here, so there will be none: {one_line(error)}'
+        except Exception as error: return f'Videos cannot be written here, so there will be none: {one_line(error).replace(folder + os.sep, "")}'
     return None
 
 # %% ../nbs/06_evaluate.ipynb #73d47334

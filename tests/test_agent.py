@@ -21,8 +21,9 @@ from mario_dqn.config import AgentConfig, set_threads, shipped_agent
 from mario_dqn.replay import Batch
 set_threads(1)
 rng, answers = np.random.default_rng(0), []
-for precision in ('float32', 'bfloat16'):
-    agent = Agent(AgentConfig(filters=(8, 16), kernels=(8, 4), strides=(4, 4), hidden=32, batch_size=16, learning_starts=16, precision=precision), (4, 36, 36), 3)
+for precision, half in (('float32', 50_000), ('bfloat16', 0)):
+    agent = Agent(AgentConfig(filters=(8, 16), kernels=(8, 4), strides=(4, 4), hidden=32, batch_size=16, learning_starts=16, precision=precision,
+                              learning_rate_half=half), (4, 36, 36), 3)
     frames = rng.integers(0, 256, (2, 16, 4, 36, 36), np.uint8)
     batch = Batch(frames[0], rng.integers(3, size=16), rng.normal(size=16).astype('f4'), frames[1], np.full(16, 0.5, 'f4'), np.ones(16, 'f4'), np.arange(16))
     for _ in range(12): result = agent.update(batch)
