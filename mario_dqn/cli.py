@@ -14,7 +14,6 @@ __all__ = ['STARTED', 'assignments', 'training_config', 'Output', 'Terminated', 
 import time
 STARTED = time.time()  # as near to the start of the process as this package can see
 import argparse, contextlib, json, logging, os, shlex, signal, subprocess, sys, tempfile, traceback, warnings
-from dataclasses import replace
 from pathlib import Path
 from .config import (ConfigError, LEVELS, PRESETS, RunFolder, TrainingError, byproduct, kept_signals, load_config, one_line, parse_yaml, preset,
                               progress_bar, quiet_stderr, read_text, reason, save_root, shipped_agent, with_values, write_atomic)

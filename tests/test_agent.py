@@ -1,11 +1,11 @@
 """The agent: three backends, no setting of the process that it inherits, no silent cast, weights by place, a precision that does not waver."""
-import importlib.util, json, os, subprocess, sys, time
+import importlib.util, json, os, subprocess, sys
 
 import numpy as np
 import pytest
 
 from mario_dqn.agent import Agent, agent_arrays, restore_agent
-from mario_dqn.config import AgentConfig, shipped_agent
+from mario_dqn.config import AgentConfig
 from mario_dqn.network import keras
 from mario_dqn.replay import Batch
 

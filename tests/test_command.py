@@ -23,7 +23,7 @@ def run(tmp_path_factory):
 # paths and commands
 
 def test_a_tilde_behind_an_equals_sign_is_the_home(command, tmp_path):
-    done = command('train', *SHORT, f'--out=~/tilde', HOME=str(tmp_path))
+    done = command('train', *SHORT, '--out=~/tilde', HOME=str(tmp_path))
     assert done.returncode == 0 and (tmp_path / 'tilde' / 'results.json').exists() and not (tmp_path / '~').exists(), done.stderr
 
 def test_a_command_that_is_printed_can_be_pasted(run):

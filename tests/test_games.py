@@ -1,13 +1,13 @@
 """Games: snapshots, levels that are left, games that nobody closes or that hang, and the process that plays them."""
-import gc, json, os, subprocess, sys, threading, time, types, weakref
+import gc, json, os, threading, time, types
 
 import gymnasium
 import numpy as np
 import psutil
 import pytest
 
-from mario_dqn.config import ConfigError, EnvConfig, TrainingError, preset, with_values
-from mario_dqn.env import MarioEnv, make_env, snapshot_of, take_snapshot
+from mario_dqn.config import ConfigError, EnvConfig, TrainingError, preset
+from mario_dqn.env import MarioEnv, make_env
 from mario_dqn.evaluate import Condition, play_episodes
 from mario_dqn.train import Practice, Runner, train
 from mario_dqn.vector import Game, GameProcess, GameVector, ServingProcess, StartPool, portable
@@ -227,7 +227,7 @@ def test_an_interrupt_in_the_middle_of_an_answer_ends_in_words(part):
 def test_an_interrupt_on_the_way_of_a_message_ends_in_words(moment, monkeypatch):
     games = GameProcess(FIELD, 2)
     games.reset()
-    pipe, calls = games.pipe, []
+    pipe = games.pipe
     def interrupted(*arguments):
         pipe.send_bytes(*arguments)
         raise KeyboardInterrupt

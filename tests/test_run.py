@@ -1,5 +1,5 @@
 """A whole run: what must not end it, what it must not go on with, what it writes down, and what it can be given."""
-import csv, json, os, signal, sys
+import csv, json, signal, sys
 
 import gymnasium
 import numpy as np
@@ -12,7 +12,7 @@ from mario_dqn.config import ConfigError, RunFolder, load_config, preset, to_yam
 from mario_dqn.env import make_env
 from mario_dqn.live import LiveTraining
 from mario_dqn.network import keras
-from mario_dqn.train import Callback, Interrupted, Runner, go_on, stage, train
+from mario_dqn.train import Callback, Interrupted, go_on, stage, train
 from test_games import corridor
 
 
