@@ -794,7 +794,10 @@ def write_config(folder, # `RunFolder`
 def undisturbed(say): # a function that is given sentences
     "The same, but what it cannot tell ends nothing: nobody may be there to read it."
     def tell(sentence):
-        with contextlib.suppress(OSError, ValueError): say(sentence)
+        try: say(sentence)
+        except OSError: pass                                  # such as a pipe that was closed
+        except ValueError as error:
+            if 'closed file' not in str(error): raise
     return tell
 
 def settled(config, # `Config` of a new run
