@@ -12,7 +12,7 @@ help:
 	@echo 'make play       let the shipped agent play and write a video; options as above'
 	@echo 'make bench      measure how fast it is on this machine, in about two minutes; options as above'
 	@echo 'make lab        open the notebooks in JupyterLab'
-	@echo 'make test       run every notebook and every other check'
+	@echo 'make test       run every notebook and every other test; all of the long forms: make test ARGS="--full"'
 	@echo 'make docs       build the site into _docs/'
 	@echo 'make notebooks  run every notebook in full, save its outputs, and export the modules'
 	@echo 'make readme     write README.md from nbs/index.ipynb'
@@ -27,23 +27,23 @@ bench: $(READY)
 	@$(BIN)/python -m mario_dqn bench $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python .ci/tests.py
+	@$(BIN)/python -m pytest tests $(ARGS)
 
 lab: $(READY)
 	$(BIN)/python -m jupyterlab nbs
 
 docs: $(READY)
-	@$(BIN)/python .ci/docs.py
+	@$(BIN)/python tests/build_site.py
 
 notebooks: $(READY)
 	find nbs -name '*.ipynb' -not -path '*/.*' | sort | xargs $(BIN)/python -m nbconvert --log-level=WARN --to notebook --execute --inplace \
 	    --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.store_widget_state=False
 	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
-	$(BIN)/python .ci/readme.py
+	$(BIN)/python tests/build_readme.py
 
 readme: $(READY)
-	$(BIN)/python .ci/readme.py
+	$(BIN)/python tests/build_readme.py
 
 # Scripts in a virtual environment hold its path, so one that came here with a moved checkout is of no use.
 ifneq ($(shell [ "$$(cat $(READY) 2>/dev/null)" = "$$(pwd)" ] && echo here),here)

@@ -1,1 +1,14 @@
+"""Deep Q-Learning on Super Mario Bros.; the names that people start with, each imported when it is asked for."""
 __version__ = "0.1.0"
+
+PLACES = {'Config': 'config', 'make_env': 'env', 'evaluate': 'evaluation', 'load_agent': 'checkpoint', 'train': 'training', 'Player': 'playback'}
+__all__ = [*PLACES]
+
+
+def __getattr__(name):
+    if name not in PLACES: raise AttributeError(f'module {__name__!r} has no attribute {name!r}; it offers {", ".join(PLACES)}')
+    from importlib import import_module
+    return getattr(import_module(f'.{PLACES[name]}', __name__), name)
+
+
+def __dir__(): return [*globals(), *PLACES]

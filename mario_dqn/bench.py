@@ -14,7 +14,7 @@ from .agent import keras
 from .config import threads_in_force, with_values
 from .env import make_env
 from .network import frames_last, q_network
-from .train import Practice, machine_facts, predicted_memory
+from .training import Practice, machine_facts, predicted_memory
 from .vector import GameVector, peak_memory
 
 # %% ../nbs/13_bench.ipynb #d3d20e42

@@ -10,9 +10,9 @@ import contextlib, tempfile, time
 from pathlib import Path
 import ipywidgets
 from IPython.display import Image, display
-from .evaluate import frames_of, write_gif
+from .evaluation import frames_of, write_gif
 from .report import png, results_plot
-from .train import Callback
+from .training import Callback
 
 # %% ../nbs/11_live.ipynb #ab39d178
 SIZES = ((4, 0.75), (6, 0.75), (6, 0.5), (10, 0.5), (15, 0.5), (15, 0.25))  # (every k-th frame, scale)

@@ -490,7 +490,7 @@ def run_row(path): # a run's folder
 # %% ../nbs/10_report.ipynb #dd9a85d9
 def runs_table(save_folder): # the folder that holds the runs
     "All runs as a table of plain text; raises `ConfigError` if the folder cannot be read."
-    try: paths = sorted(p for p in Path(save_folder).iterdir() if (p / 'config.yaml').is_file())
+    try: paths = sorted(p for p in Path(save_folder).iterdir() if (p / 'config.toml').is_file())
     except OSError as e: raise ConfigError(f'{save_folder} cannot be read as a folder of runs: {reason(e)}.') from None
     if not paths: return f'There are no runs in {save_folder} yet.\n'
     rows = [['run', 'level', 'agent steps', 'minutes', 'clear rate, sticky actions', 'mean score']]
@@ -505,7 +505,7 @@ def runs_table(save_folder): # the folder that holds the runs
 
 # %% ../nbs/10_report.ipynb #f402b943
 FILES = {
-    'config.yaml': 'every setting of the run',
+    'config.toml': 'every setting of the run',
     'best.npz': 'weights of the best evaluation during training',
     'last.npz': 'the weights that are judged, at the end of training',
     'manifest.json': 'SHA-256 of the weights',

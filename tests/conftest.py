@@ -1,9 +1,49 @@
 """What several tests use: a process of its own for what changes a whole process, and a run that is over in seconds."""
-import os, subprocess, sys
+import fcntl, os, subprocess, sys, tempfile
+from pathlib import Path
 
 import pytest
 
+from house import traces
 from mario_dqn.config import preset, with_values
+
+TRACES = None if 'PYTEST_XDIST_WORKER' in os.environ else traces()  # how the tree was before the first test
+
+
+def pytest_addoption(parser):
+    parser.addoption('--full', action='store_true', help='the long forms too: every kill, every backend on every chapter')
+
+
+def pytest_configure(config):
+    config.addinivalue_line('markers', 'alone: measures time, so that no other test may run meanwhile')
+    config.addinivalue_line('markers', 'full: one of the long forms, which run with --full')
+
+
+def pytest_configure_node(node): # of xdist: a worker that is about to start
+    node.workerinput['traces'] = TRACES
+
+
+def pytest_collection_modifyitems(config, items):
+    "Notebooks come first, since they take longest, and what needs the machine for itself last; the look for traces is the end."
+    def place(item):
+        if item.name.startswith('test_the_tests_leave_no_traces'): return 3
+        return 2 if item.get_closest_marker('alone') else item.path.name != 'test_notebooks.py'
+    items.sort(key=place)
+    for item in items:
+        if item.get_closest_marker('alone'): item.add_marker(pytest.mark.xdist_group('alone'))
+    if config.getoption('full'): return
+    for item in items:
+        if item.get_closest_marker('full'): item.add_marker(pytest.mark.skip(reason='a long form, for --full'))
+
+
+@pytest.fixture(autouse=True, scope='function')
+def _alone(request):
+    "Two workers share the machine; a test that measures time waits until the other one is between two tests, and lets it wait."
+    kind = fcntl.LOCK_EX if request.node.get_closest_marker('alone') else fcntl.LOCK_SH
+    name = request.config.workerinput['testrunuid'] if hasattr(request.config, 'workerinput') else f'{os.getpid()}'
+    with open(Path(tempfile.gettempdir()) / f'mario_dqn-tests-{name}.lock', 'w') as lock:
+        fcntl.flock(lock, kind)
+        yield
 
 
 @pytest.fixture

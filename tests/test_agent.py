@@ -77,7 +77,7 @@ CONTINUE = '''
 import sys, json, pathlib, numpy as np
 from mario_dqn.checkpoint import newest_checkpoint
 from mario_dqn.config import preset, with_values
-from mario_dqn.train import Callback, Interrupted, go_on, train
+from mario_dqn.training import Callback, Interrupted, go_on, train
 import signal
 class Stop(Callback):
     def interval(self, runner, row):
@@ -164,7 +164,7 @@ def test_importing_the_package_sets_nothing_and_a_run_sets_its_threads(python, b
     code = '''
 import os
 before = dict(os.environ)
-import mario_dqn.cli, mario_dqn.train, mario_dqn.playback
+import mario_dqn.cli, mario_dqn.training, mario_dqn.playback
 print(sorted(name for name in os.environ if 'THREAD' in name and before.get(name) != os.environ[name]))
 from mario_dqn.config import preset, set_threads, threads_in_force, with_values
 from mario_dqn.checkpoint import build_agent

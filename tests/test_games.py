@@ -8,8 +8,8 @@ import pytest
 
 from mario_dqn.config import ConfigError, EnvConfig, TrainingError, preset
 from mario_dqn.env import MarioEnv, make_env
-from mario_dqn.evaluate import Condition, play_episodes
-from mario_dqn.train import Practice, Runner, train
+from mario_dqn.evaluation import Condition, play_episodes
+from mario_dqn.training import Practice, Runner, train
 from mario_dqn.vector import Game, GameProcess, GameVector, ServingProcess, StartPool, portable
 
 FIELD = EnvConfig(size=42, actions='right_only')

@@ -5,14 +5,14 @@ import gymnasium
 import numpy as np
 import pytest
 
-from mario_dqn import evaluate as evaluation
+from mario_dqn import evaluation
 from mario_dqn.checkpoint import load_agent, newest_checkpoint
 from mario_dqn.cli import measure
-from mario_dqn.config import ConfigError, RunFolder, load_config, preset, to_yaml, with_values
+from mario_dqn.config import ConfigError, RunFolder, load_config, preset, to_toml, with_values
 from mario_dqn.env import make_env
 from mario_dqn.live import LiveTraining
 from mario_dqn.network import keras
-from mario_dqn.train import Callback, Interrupted, go_on, stage, train
+from mario_dqn.training import Callback, Interrupted, go_on, stage, train
 from test_games import corridor
 
 
@@ -46,7 +46,7 @@ def test_a_run_does_not_go_on_with_other_settings(interrupted, values):
     folder = interrupted
     kept = folder.config.read_text()
     try:
-        folder.config.write_text(to_yaml(with_values(load_config(folder.config), values)))
+        folder.config.write_text(to_toml(with_values(load_config(folder.config), values)))
         before = folder.metrics.read_bytes()
         with pytest.raises(ConfigError) as told: go_on(folder, say=quiet)
         assert all(key in str(told.value) for key in values)
@@ -59,7 +59,7 @@ def interrupted(short, tmp_path_factory): return broken_off(short, tmp_path_fact
 def test_what_may_change_may_change(short, tmp_path):
     folder = broken_off(short, tmp_path / 'run')
     changed = {'run.steps': 500, 'run.threads': 2, 'run.game_threads': 2, 'run.game_process': False, 'run.metrics_interval': 50, 'run.eval_interval': 250, 'run.checkpoint_interval': 100}
-    folder.config.write_text(to_yaml(with_values(load_config(folder.config), changed)))
+    folder.config.write_text(to_toml(with_values(load_config(folder.config), changed)))
     runner, outcome = go_on(folder, say=quiet)
     assert outcome == 'finished' and runner.step == 500 and [int(row['step']) for row in rows(folder.metrics)][-3:] == [400, 452, 500]
 
@@ -79,7 +79,7 @@ def test_what_is_refused_changes_nothing_of_a_finished_run(short, tmp_path):
     train(with_values(short, {'run.keep_checkpoint': True}), folder.path, say=quiet)
     measure(folder, quiet)
     whole = folder.config.read_text()
-    folder.config.write_text(to_yaml(with_values(load_config(folder.config), {'agent.n_step': 5})))
+    folder.config.write_text(to_toml(with_values(load_config(folder.config), {'agent.n_step': 5})))
     edited = folder.config.read_text()
     with pytest.raises(ConfigError, match='agent.n_step was 3 and is 5'): go_on(folder, steps=600, say=quiet)
     assert folder.config.read_text() == edited and stage(folder) == 'finished' and folder.greedy.exists()
@@ -192,7 +192,7 @@ def test_machine_json_has_the_threads_that_were_in_force(python, tmp_path):
 import json, sys
 from mario_dqn.config import RunFolder, preset, set_threads, with_values
 from mario_dqn.network import keras
-from mario_dqn.train import train
+from mario_dqn.training import train
 set_threads(1); keras.ops.ones((3, 3)) @ keras.ops.ones((3, 3))          # it has begun to compute
 train(with_values(preset('tiny'), {'run.threads': 4, 'run.steps': 100, 'run.record': False}), sys.argv[1])
 print(json.loads(RunFolder(sys.argv[1]).machine.read_text())['threads'])'''

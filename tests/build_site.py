@@ -5,16 +5,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from links import broken_links, ids
+from house import ROOT, notebooks
 
-ROOT = Path(__file__).resolve().parents[1]
 NBS, STAGE, SITE = ROOT / 'nbs', ROOT / '_proc', ROOT / '_docs'
 OUTSIDE = re.compile(r'(\]\(|src=["\'])((?:\.\./)+[^)"\'\s#]+)')  # a link that climbs out of the notebook's folder
-
-
-def notebooks():
-    "The notebooks of the book, in reading order."
-    return sorted(f for f in NBS.rglob('*.ipynb') if not any(part[0] in '._' for part in f.relative_to(NBS).parts))
 
 
 def add_api(notebook): # path of a notebook
@@ -99,11 +93,6 @@ def build():
     shutil.move(STAGE / '_docs', SITE)
     shutil.rmtree(STAGE)
 
-    complaints += broken_links(SITE)
-    complaints += [f'{page.relative_to(SITE).as_posix()} shows a traceback' for page in SITE.rglob('*.html')
-                   if 'Traceback (most recent call last)' in page.read_text(encoding='utf-8')]
-    complaints += [f'{page} has no section for {name}' for page, name in api()
-                   if not (SITE / page).is_file() or name.lower() not in ids(SITE / page)]
     return [complaint for complaint in complaints if complaint.strip()]
 
 

@@ -22,9 +22,9 @@ from .agent import UpdateResult, agent_arrays, epsilon_at, epsilon_ladder, keras
 from .checkpoint import (Checkpoints, build_agent, check_own_parts, newest_checkpoint, own_parts, read_manifest, refuse_links,
                                   remove_weights, save_weights)
 from .config import (Config, ConfigError, RunFolder, TrainingError, kept_signals, load_config, network_size, one_line, read_text, reason,
-                              set_threads, shown, to_yaml, with_values, write_atomic)
+                              set_threads, shown, to_toml, with_values, write_atomic)
 from .env import SELECTION, action_bytes, make_env
-from .evaluate import Condition, evaluate, frames_of, video_trouble, write_video
+from .evaluation import Condition, evaluate, frames_of, video_trouble, write_video
 from .network import graphics_name, precision_choice, q_layers
 from .replay import SEGMENT, Replay, copy_into, replay_bytes, restore_segment, restore_small, segment_arrays, segments, small_arrays
 from .vector import EpisodeRecord, GameProcess, GameVector, peak_memory
@@ -788,7 +788,7 @@ def write_config(folder, # `RunFolder`
         refuse_links(folder.path.resolve())
         if load_config(folder.config).run.steps != config.run.steps:
             for name in ('machine', 'results', 'greedy'): getattr(folder, name).unlink(missing_ok=True)     # first: whoever finds the rest goes on
-    write_atomic(folder.config, to_yaml(config))
+    write_atomic(folder.config, to_toml(config))
 
 # %% ../nbs/08_train.ipynb #ff37573f
 def undisturbed(say): # a function that is given sentences
@@ -891,7 +891,7 @@ def sweep(folder): # `RunFolder` of a run that was broken off
     "Remove files that were about to be written, and the checkpoints of a finished training; raises `ConfigError` if a file is a symbolic link."
     refuse_links(folder.path.resolve())
     for path in folder.path.iterdir():
-        if re.fullmatch(r'\.(config\.yaml|(best|last)\.npz|(manifest|machine|results|greedy)\.json|results\.png|README\.md)\.[^.]+', path.name): path.unlink()
+        if re.fullmatch(r'\.(config\.toml|(best|last)\.npz|(manifest|machine|results|greedy)\.json|results\.png|README\.md)\.[^.]+', path.name): path.unlink()
     for path in folder.recordings.glob('.*'):
         if re.fullmatch(r'\.[^.]+\.(mp4|gif)', path.name): path.unlink()
     if stage(folder) in ('measuring', 'finished') and not load_config(folder.config).run.keep_checkpoint: shutil.rmtree(folder.checkpoints, ignore_errors=True)

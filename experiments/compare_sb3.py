@@ -1,12 +1,12 @@
 """Measures the DQN of Stable-Baselines3 against ours at the same work; prints the agent steps per second of both, and the ratio.
 
-Usage: python .ci/compare_sb3.py PYTHON [--pairs N] [--seconds S]
+Usage: python experiments/compare_sb3.py PYTHON [--pairs N] [--seconds S]
 
 PYTHON is the interpreter of a virtual environment made for this, apart from the one of the project; the script itself is run by the
 latter. Nothing of the project needs it, and no test runs it. To make it:
 
 1. Make a virtual environment with a Python for which there is a CPU build of PyTorch; 3.11 and later will do.
-2. Install the CPU build of torch in it, then stable-baselines3, opencv-python-headless and pyyaml, and a version of gymnasium that
+2. Install the CPU build of torch in it, then stable-baselines3, opencv-python-headless, pydantic and tyro, and a version of gymnasium that
    stable-baselines3 allows.
 3. Install nes-py and gym-super-mario-bros in the versions of constraints.txt, with `--no-deps`; if the Python is older than they ask
    for, with `--ignore-requires-python` too, and nes-py with `--no-binary nes-py`, so that it is compiled (a C++ compiler is needed).
@@ -58,7 +58,7 @@ def ours(seconds):
     settings = config()
     from mario_dqn.config import set_threads
     set_threads(settings.run.threads)
-    from mario_dqn.train import Practice
+    from mario_dqn.training import Practice
     practice, clock = Practice(settings), Clock(seconds)
     practice.begin()
     while practice.agent.updates == 0: practice.vector_step()

@@ -1,9 +1,9 @@
 """Trains an agent for each seed for about half an hour with the default settings, and puts what they reach into one small file.
 
-Usage: python .ci/half_hour.py SEED … [--steps N] [--out FOLDER]
+Usage: python experiments/half_hour.py SEED … [--steps N] [--out FOLDER]
 
 For each seed this is `mario_dqn train --seed SEED --steps N` into FOLDER/seedSEED (default: save/half_hour/), with the final evaluation;
-a run that is finished there is not made again. nbs/tutorials/half_hour.json takes what the runs' own files tell, and the rows of a seed
+a run that is finished there is not made again. experiments/half_hour.json takes what the runs' own files tell, and the rows of a seed
 replace those that it had. Two cores and nothing beside them, or the minutes say little.
 """
 import argparse, csv, json, subprocess, sys
@@ -12,7 +12,7 @@ from pathlib import Path
 from mario_dqn.config import Config, RunFolder, write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = ROOT / 'nbs/tutorials/half_hour.json'
+TABLE = ROOT / 'experiments/half_hour.json'
 CONDITION = ('name', 'episodes', 'cleared', 'clear_low', 'clear_high', 'score_mean', 'x_mean', 'paths')
 
 

@@ -1,6 +1,6 @@
 """Fills a compressed replay memory of a million transitions and measures its size, and what a batch costs beside an update.
 
-Usage: python .ci/million.py
+Usage: python experiments/million.py
 
 Frames of 16 games, played at random with two actions, are stored again and again until the memory has been written over by a tenth;
 each of them is compressed anew, so the objects are as many and as large as in a training. Two minutes. Linux only, nothing else should run.
@@ -13,7 +13,7 @@ from mario_dqn.checkpoint import build_agent
 from mario_dqn.config import Config
 from mario_dqn.env import TRAINING, episode_seed, make_env
 from mario_dqn.replay import Replay, replay_bytes
-from mario_dqn.train import kernel_numbers
+from mario_dqn.training import kernel_numbers
 
 CAPACITY, EPISODES, REPEATS = 1_000_000, 16, 200
 

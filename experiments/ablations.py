@@ -1,10 +1,10 @@
 """Trains with one ingredient off at a time, several seeds each, and collects the learning curves in one small table.
 
-Usage: python .ci/ablations.py [--seeds N] [--steps N] [--out FOLDER] [--variants NAME …]
+Usage: python experiments/ablations.py [--seeds N] [--steps N] [--out FOLDER] [--variants NAME …]
 
 Every run is a plain `mario_dqn train` with one thread for the network and one for the games, two runs side by side; a run whose folder is
 finished already is not repeated, so the script can be stopped and started again. The runs lie in FOLDER (default: save/ablations/); the
-table is written to nbs/tutorials/ablations.csv after each of them. It has a row for every 10,000 agent steps with the training episodes
+table is written to experiments/ablations.csv after each of them. It has a row for every 10,000 agent steps with the training episodes
 that ended in them and had begun at the level's start, and in the last row of a run the 100 episodes with sticky actions that the weights
 at its end played, on the seeds for selection. Rows of other variants and seeds stay in the table. Nothing else should run meanwhile.
 """
@@ -29,11 +29,16 @@ EVERY = 10_000  # agent steps between the rows of a run in the table
 COLUMNS = ['off', 'seed', 'step', 'seconds', 'training_episodes', 'training_score', 'episodes', 'clear_rate', 'score_mean']
 
 
+def flags(key, value):
+    "A setting as words of the command line."
+    if isinstance(value, bool): return [f'--{key}' if value else f'--{key.replace(".", ".no-")}']
+    return [f'--{key}', *(map(str, value) if isinstance(value, (list, tuple)) else [str(value)])]
+
 def command(changes, seed, steps, folder):
     "The command line of one run on one core."
     alone = {'run.threads': 1, 'run.game_threads': 1, 'run.baselines': False, 'run.record': False, 'run.final_episodes': 1,
              'run.eval_interval': steps, 'run.eval_episodes': 100}
-    settings = itertools.chain.from_iterable(('--set', f'{key}={json.dumps(value)}') for key, value in (COMMON | alone | changes).items())
+    settings = itertools.chain.from_iterable(flags(key, value) for key, value in (COMMON | alone | changes).items())
     return [sys.executable, '-m', 'mario_dqn', 'train', '--seed', str(seed), '--steps', str(steps), '--out', str(folder), *settings]
 
 
@@ -44,7 +49,7 @@ def run(changes, seed, steps, folder):
     "Do one run, or go on with it."
     if finished(folder): return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    begun = (folder / 'config.yaml').exists()
+    begun = (folder / 'config.toml').exists()
     line = [sys.executable, '-m', 'mario_dqn', 'resume', '--path', str(folder)] if begun else command(changes, seed, steps, folder)
     with open(f'{folder}.log', 'a') as log: subprocess.run(line, stdout=log, stderr=log, check=True)
 
@@ -86,7 +91,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.steps < EVERY or arguments.steps % EVERY: parser.error(f'--steps is {arguments.steps}, but must be a multiple of {EVERY:,}, so that the table has a row of the end of a run.')
     runs = [(name, seed, arguments.out / f'{list(VARIANTS).index(name)}-seed{seed}-steps{arguments.steps}') for seed in range(arguments.seeds) for name in arguments.variants]
-    table = ROOT / 'nbs/tutorials/ablations.csv'
+    table = ROOT / 'experiments/ablations.csv'
     def one(name, seed, folder):
         run(VARIANTS[name], seed, arguments.steps, folder)
         print(f'without {name}, seed {seed}: {folder}' if VARIANTS[name] else f'{name}, seed {seed}: {folder}', flush=True)

@@ -1,11 +1,11 @@
 """Does an average of weights play better than the weights of a moment? Trains once for each seed and asks at several moments.
 
-Usage: python .ci/averaging.py SEED … [--out FOLDER]
+Usage: python experiments/averaging.py SEED … [--out FOLDER]
 
 Every run is 250,000 agent steps with the default settings, whose acting weights are kept every 1,000 steps. At each moment the weights
 of that step, and averages over the 5,000 and the 10,000 updates before it, play the same games with sticky actions, on seeds for
 selection which no training uses. The runs lie in FOLDER (default: save/averaging/); the rows of a seed replace those that it had in
-nbs/tutorials/averaging.csv. Half an hour of training and some twelve minutes of games for each seed, on two cores.
+experiments/averaging.csv. Half an hour of training and some twelve minutes of games for each seed, on two cores.
 """
 import argparse, csv, io
 from pathlib import Path
@@ -16,11 +16,11 @@ from mario_dqn.agent import average_share
 from mario_dqn.checkpoint import build_agent
 from mario_dqn.config import AgentConfig, Config, RunFolder, load_config, with_values, write_atomic
 from mario_dqn.env import SELECTION
-from mario_dqn.evaluate import Condition, evaluate
-from mario_dqn.train import Callback, new_folder, stage, train
+from mario_dqn.evaluation import Condition, evaluate
+from mario_dqn.training import Callback, new_folder, stage, train
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = ROOT / 'nbs/tutorials/averaging.csv'
+TABLE = ROOT / 'experiments/averaging.csv'
 STEPS, EVERY = 250_000, 1_000                        # agent steps; four of them bring an update
 MOMENTS = {200_000: 60, 215_000: 40, 230_000: 40, 240_000: 40, 250_000: 60}  # agent steps, and how many games are played
 AVERAGES = (0, 5_000, 10_000)                        # updates; 0 for the weights of the moment

@@ -1,7 +1,7 @@
 """Shows whether an agent plays the same games on two machines, or with two backends of Keras.
 
-Usage: python .ci/same_games.py RUN play FOLDER      on the one: plays, and writes a file for each game
-       python .ci/same_games.py RUN compare FOLDER   on the other: plays the same games, and says where they part
+Usage: python experiments/same_games.py RUN play FOLDER      on the one: plays, and writes a file for each game
+       python experiments/same_games.py RUN compare FOLDER   on the other: plays the same games, and says where they part
 
 RUN is the folder of a run; its best weights play 20 games without chance, which differ in their start delays of 0 to 19 frames.
 KERAS_BACKEND chooses the backend, as for every command. Two machines add up numbers in different orders, so values differ in their
@@ -15,7 +15,7 @@ import numpy as np
 
 from mario_dqn.checkpoint import load_agent
 from mario_dqn.config import ConfigError
-from mario_dqn.evaluate import Condition, first_difference, load_episode, play_episodes, save_episode
+from mario_dqn.evaluation import Condition, first_difference, load_episode, play_episodes, save_episode
 
 DELAYS = Condition('noops', 'start delays', episodes=20, noops='all')
 CLOSE = 1e-3

@@ -1,7 +1,7 @@
 """Trains for a while and watches the processes: resident size, open files, threads and speed should stay as they are.
 
-Usage: python .ci/soak.py [--minutes 20] [--warm-up 17] [--out save/soak.csv]
-       python .ci/soak.py --process NUMBER --run FOLDER     watches a run that is going on already
+Usage: python experiments/soak.py [--minutes 20] [--warm-up 17] [--out experiments/soak.csv]
+       python experiments/soak.py --process NUMBER --run FOLDER     watches a run that is going on already
 The warm-up lasts until the replay memory is full, since its pages come into being as they are written. Linux only.
 """
 import argparse, contextlib, csv, os, subprocess, sys, tempfile, time
@@ -45,7 +45,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument('--minutes', type=float, default=20)
     options.add_argument('--warm-up', type=float, default=17, help='minutes before the first sample')
-    options.add_argument('--out', type=Path, default=Path('save/soak.csv'))
+    options.add_argument('--out', type=Path, default=Path('experiments/soak.csv'))
     options.add_argument('--process', type=int)
     options.add_argument('--run', type=Path)
     args = options.parse_args()

@@ -1,0 +1,33 @@
+"""What several tests of the whole project use: its files, and commands that are run."""
+import os, shutil, subprocess, sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+
+
+def run(*command, cwd=ROOT, **variables):
+    "Run a command; returns all it said, and fails with that if the command does."
+    done = subprocess.run([str(word) for word in command], cwd=cwd, env=os.environ | variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+def notebooks():
+    "The notebooks of the book, in reading order."
+    nbs = ROOT / 'nbs'
+    return sorted(file for file in nbs.rglob('*.ipynb') if not any(part[0] in '._' for part in file.relative_to(nbs).parts))
+
+def tracked():
+    "The files that git has or would take."
+    names = run('git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard').split('\0')
+    return [name for name in names if name and (ROOT / name).is_file()]
+
+def copy_tree(to): # folder that is made
+    "Copy the files that git knows."
+    for name in tracked():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, to / name, follow_symlinks=False)
+
+def traces():
+    "What git says of the tree, and every name below save/, where git ignores most."
+    return sorted({*run('git', 'status', '--porcelain').splitlines(), *(path.relative_to(ROOT).as_posix() for path in (ROOT / 'save').rglob('*'))})

@@ -1,0 +1,43 @@
+"""The figures of the front page and of the card are those of the files that they come from."""
+import json
+
+import pytest
+
+from house import ROOT
+from mario_dqn.config import shipped_agent
+from mario_dqn.report import results_table
+
+README, NOTES = (path.read_text(encoding='utf-8') for path in (ROOT / 'README.md', shipped_agent().notes))
+RESULTS, MACHINE = (json.loads(path.read_text()) for path in (shipped_agent().results, shipped_agent().machine))
+CONDITIONS = RESULTS['players'][0]['conditions']
+HALF_HOURS, LONGER = (json.loads((ROOT / 'experiments' / name).read_text()) for name in ('half_hour.json', 'two_actions_results.json'))
+
+
+@pytest.mark.parametrize('line', results_table(RESULTS).splitlines())
+def test_the_front_page_has_the_table_of_the_agent_that_ships(line): assert line in README
+
+def test_the_front_page_tells_how_the_agent_was_trained():
+    assert f"over 100 games is {CONDITIONS[2]['score_mean']:,.0f}" in README and CONDITIONS[2]['epsilon'] == 0.02 and CONDITIONS[2]['episodes'] == 100
+    assert MACHINE['command'] in README and round(MACHINE['seconds'] / 60, 1) == 29.7
+    judged = [line.split(',') for line in shipped_agent().evaluations.read_text().splitlines()]
+    assert len(judged) == 1 + 7 and (judged[-1][0], judged[0][-1], judged[-1][-1]) == ('350000', 'best', '1')      # its end, and the best
+    assert [condition['cleared'] for condition in CONDITIONS[:2]] == [90, 31]
+
+@pytest.mark.parametrize('words, condition', [('cleared {}, {} and {} of the 100 games', 0), ('{}, {} and {} of the 31 start delays', 1)])
+def test_the_front_page_has_what_other_seeds_reached(words, condition):
+    assert [run['seed'] for run in HALF_HOURS] == [0, 1, 2] and max(run['minutes'] for run in HALF_HOURS) < 30
+    assert words.format(*(run['conditions'][condition]['cleared'] for run in HALF_HOURS)) in README
+
+def test_the_front_page_has_what_a_longer_training_reached():
+    longer, = (run for run in LONGER if run['step'] == 450_000)
+    assert '450,000 steps, cleared {} and {}, and {} of 100 with'.format(*(c['cleared'] for c in longer['conditions'][:3])) in README
+
+@pytest.mark.parametrize('run', HALF_HOURS, ids=lambda run: f"seed{run['seed']}")
+def test_the_notes_have_a_row_for_each_seed(run):
+    assert f"{run['minutes']} | " + ' | '.join(f"{c['cleared']} of {c['episodes']}" for c in run['conditions'][:3]) + ' |' in NOTES
+
+def test_the_notes_have_the_costs_and_the_card_the_notes():
+    bench = json.loads((ROOT / 'save' / 'bench.json').read_text())
+    for figure in (f"| {bench['steps_per_second']:.0f} |", f"| {100 * bench['overlap']:.0f} % |", f"| {bench['vs_keras_loop']:.1f} × |",
+                   f"| {MACHINE['peak_memory_bytes'] / 1e9:.2f} GB, {MACHINE['predicted_memory_bytes'] / 1e9:.2f} GB predicted |"): assert figure in NOTES, figure
+    assert NOTES in shipped_agent().card.read_text(encoding='utf-8')

@@ -1,0 +1,77 @@
+"""The rules of the house: exports are up to date, chapters build on those before them, no output names a machine, nothing is left behind."""
+import ast, filecmp, json, re, subprocess, sys
+
+import nbformat
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+
+from house import BIN, ROOT, copy_tree, run, traces, tracked
+
+FORBIDDEN = {'nbdev', 'fastcore', 'execnb', 'pandas', 'sklearn'}  # the package runs without them
+MACHINE_PATH = re.compile(r'(?<![\w/:.…])(?:/(?!proc/|etc/|dev/)[\w.-]+/|[A-Z]:\\)[\w.-].{0,60}')
+
+
+def test_export_and_clean_change_nothing(tmp_path):
+    copy = tmp_path / 'copy'
+    copy_tree(copy)
+    run(BIN / 'nbdev_export', cwd=copy)
+    run(BIN / 'nbdev_clean', cwd=copy)
+    after = {file.relative_to(copy).as_posix() for file in copy.rglob('*') if file.is_file() and '__pycache__' not in file.parts}
+    assert sorted(after ^ set(tracked())) == []
+    assert [name for name in sorted(after) if not filecmp.cmp(copy / name, ROOT / name, shallow=False)] == []
+
+
+def imports(code): # Python source
+    "The modules that it imports, with their full names."
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import): yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            module = '.'.join(filter(None, ['mario_dqn' if node.level else '', node.module]))
+            yield from [module] if module != 'mario_dqn' else (f'mario_dqn.{alias.name}' for alias in node.names)
+
+def modules():
+    "For each exported module its name, the number of its chapter and its text."
+    for path in sorted((ROOT / 'mario_dqn').glob('[!_]*.py')):
+        text = path.read_text(encoding='utf-8')
+        source = re.search(r'File to edit: \.\./nbs/((\d+)\S*\.ipynb)', text)
+        assert source, f'mario_dqn/{path.name} comes from no numbered chapter'
+        yield f'mario_dqn.{path.stem}', int(source[2]), text
+
+CHAPTER = {name: number for name, number, _ in modules()}
+
+def later(code, number): # Python source, and the number of its chapter
+    "What it imports from a chapter that is not before it."
+    names = ['.'.join(name.split('.')[:2]) for name in imports(code) if name.startswith('mario_dqn.')]
+    return [name for name in names if CHAPTER.get(name, -1) >= number]
+
+@pytest.mark.parametrize('name, number, text', [pytest.param(*module, id=module[0]) for module in modules()])
+def test_a_module_imports_only_from_chapters_before_it(name, number, text):
+    assert later(text, number) == []
+    assert [name for name in imports(text) if name.split('.')[0] in FORBIDDEN] == []
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'nbs').glob('[0-9]*.ipynb')), ids=lambda path: path.stem)
+def test_a_chapter_uses_only_itself_and_chapters_before_it(path):
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == 'code' and not cell.source.startswith('%%')]
+    number = int(path.name.split('_')[0]) + 0.5                                     # it may use its own module
+    assert [found for source in cells for found in later(TransformerManager().transform_cell(source), number)] == []
+
+
+@pytest.mark.parametrize('name', [name for name in tracked() if name.endswith('.ipynb')])
+def test_no_output_holds_a_path_of_a_machine(name):
+    found = []
+    for cell in json.loads((ROOT / name).read_text(encoding='utf-8'))['cells']:
+        for output in cell.get('outputs', []):
+            texts = [output.get('text', ''), *(output.get('data', {}).get(kind, '') for kind in ('text/plain', 'text/markdown'))]
+            found += [path for text in texts for path in MACHINE_PATH.findall(''.join(text))]
+    assert found == []
+
+
+def test_the_readme_is_made_from_the_first_page():
+    run(sys.executable, ROOT / 'tests/build_readme.py', '--check')
+
+
+@pytest.mark.alone
+def test_the_tests_leave_no_traces(request):
+    before = getattr(request.config, 'workerinput', {}).get('traces')
+    if before is None: pytest.skip('needs workers, which know how the tree was at the start')
+    assert sorted(set(traces()) ^ set(before)) == []
