@@ -1,12 +1,13 @@
 """The agent: three backends, no setting of the process that it inherits, no silent cast, weights by place, a precision that does not waver."""
 import importlib.util, json, os, subprocess, sys
+from copy import replace
 
 import numpy as np
 import pytest
 
 from mario_dqn.agent import Agent, agent_arrays, restore_agent
 from mario_dqn.config import AgentConfig
-from mario_dqn.network import keras
+from mario_dqn.network import frames_last, keras
 from mario_dqn.replay import Batch
 
 SMALL = dict(filters=(8, 16), kernels=(8, 4), strides=(4, 4), hidden=32, batch_size=16, learning_starts=16, precision='float32')
@@ -172,3 +173,49 @@ build_agent(with_values(preset('tiny'), {'run.threads': 3, 'agent.precision': 'f
 print(threads_in_force())'''
     done = python(code, KERAS_BACKEND=backend)
     assert done.stdout.split('\n')[:2] == ['[]', '3'], done.stdout + done.stderr[-2000:]
+
+
+# an update, by hand
+
+PLAIN = AgentConfig(filters=(8, 16), kernels=(8, 4), strides=(4, 4), hidden=32, batch_size=16, learning_rate=2e-3, precision='float32', target_acts=False, value_bins=0,
+                    layer_norm=False)
+
+def random_batch(rng, size=16):
+    "Transitions without meaning."
+    frames = rng.integers(0, 256, (2, size, 4, 84, 84), np.uint8)
+    return Batch(frames[0], rng.integers(5, size=size), rng.normal(size=size).astype('float32'), frames[1], np.zeros(size, 'float32'), np.ones(size, 'float32'), np.arange(size))
+
+BATCH = random_batch(np.random.default_rng(0))
+ROWS = np.arange(16)
+
+def test_the_error_that_comes_back_is_target_less_expectation_before_the_update():
+    agent = Agent(PLAIN, (4, 84, 84), 5, seed=3)
+    before = agent.q_values(BATCH.observation)[ROWS, BATCH.action]
+    result = agent.update(BATCH)
+    np.testing.assert_allclose(result.td_error, BATCH.reward - before, atol=1e-5)
+    np.testing.assert_allclose(result.q_mean, before.mean(), atol=1e-5)
+    assert result.td_error.dtype == np.float32 and result.td_error.shape == (16,)
+
+def test_with_a_weight_of_0_nothing_is_learned():
+    agent = Agent(PLAIN, (4, 84, 84), 5, seed=3)
+    start = agent.online.get_weights()
+    agent.update(BATCH._replace(weight=np.zeros(16, 'float32')))
+    for array, before in zip(agent.online.get_weights(), start): np.testing.assert_array_equal(array, before)
+
+def test_with_a_histogram_for_each_value_it_learns_a_batch_by_heart_too():
+    agent = Agent(replace(PLAIN, value_bins=51, layer_norm=True), (4, 84, 84), 5)
+    losses = [agent.update(BATCH).loss for _ in range(150)]
+    assert 0 < losses[-1] < losses[0] / 2                                                 # above 0, as the bells have a width
+    np.testing.assert_allclose(agent.q_values(BATCH.observation)[ROWS, BATCH.action], BATCH.reward, atol=0.1)
+
+@pytest.mark.parametrize('double', [True, False], ids=['double', 'single'])
+@pytest.mark.parametrize('bins', [0, 51])
+def test_one_network_chooses_the_next_action_and_one_says_what_it_is_worth(double, bins):
+    agent, rng = Agent(replace(PLAIN, double=double, value_bins=bins, target_period=1000), (4, 84, 84), 5), np.random.default_rng(4)
+    for _ in range(20): agent.update(random_batch(rng))                                   # the two networks part
+    last = random_batch(rng)._replace(discount=rng.uniform(0.1, 1, 16).astype('float32'))
+    online, target = (network.predict_on_batch(frames_last(last.next_observation)) for network in (agent.online, agent.target))
+    assert (online.argmax(1) != target.argmax(1)).any()
+    worth = target[ROWS, (online if double else target).argmax(1)]
+    before = agent.online.predict_on_batch(frames_last(last.observation))[ROWS, last.action]
+    np.testing.assert_allclose(agent.update(last).td_error, last.reward + last.discount * worth - before, atol=1e-3)

@@ -1,5 +1,5 @@
 """Games: snapshots, levels that are left, games that nobody closes or that hang, and the process that plays them."""
-import gc, json, os, threading, time, types
+import gc, json, os, signal, subprocess, sys, threading, time, types
 
 import gymnasium
 import numpy as np
@@ -10,7 +10,7 @@ from mario_dqn.config import ConfigError, EnvConfig, TrainingError, preset
 from mario_dqn.env import MarioEnv, make_env
 from mario_dqn.evaluation import Condition, play_episodes
 from mario_dqn.training import Practice, Runner, train
-from mario_dqn.vector import Game, GameProcess, GameVector, ServingProcess, StartPool, portable
+from mario_dqn.vector import Game, GameFault, GameProcess, GameVector, ServingProcess, StartPool, portable
 
 FIELD = EnvConfig(size=42, actions='right_only')
 WORLD, STAGE, MODE = 0x075f, 0x075c, 0x0770  # places in the console's memory
@@ -291,3 +291,163 @@ def test_an_environment_that_is_no_mario_is_played(kind):
     _, begun, lost = again.restore(state, np.zeros((2, 2, 36, 36), np.uint8))
     assert (begun, lost) == ([0, 1], 0)                            # they cannot be replayed, and begin anew
     again.close()
+
+
+# games that break
+
+class Broken(gymnasium.Wrapper):
+    "A game that does something else in one of its steps."
+    def __init__(self, env, at, fault): # number of the step; a function of what the step gives
+        super().__init__(env)
+        self.left, self.fault = at, fault
+
+    def step(self, action):
+        self.left -= 1
+        return self.env.step(action) if self.left else self.fault(*self.env.step(action))
+
+class NoBeginning(gymnasium.Wrapper):
+    "A game whose first resets fail."
+    def __init__(self, env, failures): # a list, of which each failure takes one
+        super().__init__(env)
+        self.failures = failures
+
+    def reset(self, **kwargs):
+        if self.failures:
+            self.failures.pop()
+            raise OSError('no console')
+        return self.env.reset(**kwargs)
+
+def fail(*step): raise OSError('the cable was pulled')
+def cut(observation, reward, terminated, truncated, info): return observation, reward, terminated, True, info
+
+def with_failing_starts(times):
+    "Two games, the second of which breaks in its first step, and then fails to begin anew so many times."
+    games, failures = GameVector(FIELD, games=2, timeout=30.0), ['no'] * times
+    make = games.make
+    def broken(*arguments):
+        game = make(*arguments)
+        game.env = NoBeginning(game.env, failures)
+        return game
+    games.reset()
+    games.games[1].env, games.make = Broken(games.games[1].env, 1, fail), broken
+    games.step_async([3, 3])
+    return games
+
+def test_a_game_that_begins_at_the_third_attempt_plays_on():
+    games = with_failing_starts(2)
+    assert [fault.game for fault in games.step_wait().faults] == [1] and games.games[1].episode == 1
+    games.close()
+
+def test_a_game_that_fails_to_begin_three_times_ends_the_run():
+    games = with_failing_starts(3)
+    with pytest.raises(TrainingError, match='did so three times'): games.step_wait()
+    games.close()
+
+def test_an_episode_that_ended_is_kept_when_the_next_one_cannot_begin():
+    games = GameVector(FIELD, games=2)
+    games.reset()
+    games.games[1].env = NoBeginning(Broken(games.games[1].env, 5, cut), ['no'])
+    for _ in range(5):
+        games.step_async([3, 3])
+        result = games.step_wait()
+    assert result.faults == [GameFault(1, 1, 'raised', 'OSError: no console')]
+    assert [(record.game, record.episode, record.length, record.terminated) for record in result.episodes] == [(1, 0, 5, False)]
+    assert result.truncated.tolist() == [False, True] and result.reward[1] > 0 and list(games.pool.failures) == [result.episodes[0].x]
+    at_its_end, at_a_start = result.next_observation[1], result.observation[1]
+    assert (at_its_end != at_its_end[0]).any() and (at_a_start == at_a_start[0]).all()
+    assert [(game.episode, game.length) for game in games.games] == [(0, 5), (2, 0)]
+    games.close()
+
+@pytest.mark.parametrize('kind', [GameVector, GameProcess])
+def test_a_second_step_within_a_step_is_refused_and_closing_within_one_is_not(kind):
+    games = kind(FIELD, 2)
+    games.reset()
+    games.step_async([3, 3])
+    with pytest.raises(RuntimeError, match='called twice'): games.step_async([3, 3])
+    games.close()
+
+
+# the process of the games
+
+def test_calls_in_the_wrong_order_are_refused():
+    games = GameProcess(FIELD, 2)
+    with pytest.raises(RuntimeError, match='step_async'): games.step_wait()
+    assert games.reset().shape == (2, *games.observation_shape) and games.action_count == 5
+    with pytest.raises(ValueError, match='2 whole numbers'): games.step_async([3, 3, 3])
+    games.close()
+    games.close()
+    assert games.process.returncode == 0 and (games.peak is None or 5e7 < games.peak < 2e8)
+    for kind in (GameProcess, GameVector):
+        with pytest.raises(RuntimeError, match='reset must come'): kind(EnvConfig(), 2).step_async([0, 0])
+
+@pytest.mark.skipif(os.name != 'posix', reason='signals of POSIX')
+def test_signals_that_are_not_for_it_do_nothing():
+    games = GameProcess(FIELD, 2)
+    games.reset()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): games.process.send_signal(number)
+    games.step_async([3, 3])
+    assert games.step_wait().reward.shape == (2,)
+    games.close()
+
+@pytest.mark.skipif(os.name != 'posix', reason='signals of POSIX')
+@pytest.mark.parametrize('number, words', [(signal.SIGKILL, 'The process that plays the games'), (signal.SIGSEGV, r'was ended by signal 11\.$')])
+def test_a_process_that_was_killed_is_told_of(number, words):
+    games = GameProcess(FIELD, 2)
+    games.reset()
+    games.process.send_signal(number)
+    games.process.wait()
+    with pytest.raises(TrainingError, match=words): games.reset()
+    games.close()
+
+def test_an_error_of_a_call_comes_through():
+    def nothing(config): raise OSError('there is no console')
+    with pytest.raises(OSError, match='no console'): GameProcess(EnvConfig(), 2, make=nothing)
+
+WAITING = '''
+import sys, time
+from mario_dqn.vector import Workers, answers
+workers = Workers(1)
+calls = [workers.submit(time.sleep, float(sys.argv[1]))]
+print('waiting', flush=True)
+print(len(answers(workers, calls, float(sys.argv[2]))), flush=True)'''
+
+@pytest.fixture
+def waiting():
+    "Starts a process whose call takes so many seconds, and hangs after so many."
+    def start(*seconds):
+        process = subprocess.Popen([sys.executable, '-c', WAITING, *map(str, seconds)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == 'waiting\n'
+        return process
+    return start
+
+def test_the_process_ends_at_once_while_a_call_hangs(waiting):
+    process = waiting(3600, 0.2)
+    assert process.communicate(timeout=120)[0] == '1\n' and process.returncode == 0
+
+@pytest.mark.skipif(os.name != 'posix', reason='signals of POSIX')
+def test_a_process_that_was_suspended_takes_nothing_for_hung(waiting):
+    process = waiting(4, 6)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(9)
+    process.send_signal(signal.SIGCONT)
+    assert process.communicate(timeout=120)[0] == '0\n'
+
+PLAYING = '''
+import sys, time
+from mario_dqn.config import EnvConfig
+from mario_dqn.vector import GameProcess
+games = GameProcess(EnvConfig(actions='right_only', size=42), 2)
+games.reset()
+print(games.process.pid, flush=True)
+if sys.argv[1] == 'between': time.sleep(3600)
+while True: games.step_async([3, 3]); games.step_wait()'''
+
+@pytest.mark.skipif(os.name != 'posix', reason='signals of POSIX')
+@pytest.mark.parametrize('moment', ['between', 'within'])
+def test_nothing_is_left_of_the_process_of_the_games_when_the_other_one_is_killed(moment):
+    process = subprocess.Popen([sys.executable, '-c', PLAYING, moment], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pid = int(process.stdout.readline())
+    assert is_alive(pid)
+    process.kill()
+    process.wait()
+    assert comes_true(lambda: not is_alive(pid), 20) and process.stderr.read() == ''
