@@ -1,5 +1,5 @@
 """What several tests use: a process of its own for what changes a whole process, and a run that is over in seconds."""
-import fcntl, os, subprocess, sys, tempfile
+import fcntl, json, os, subprocess, sys, tempfile
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,12 @@ from mario_dqn.config import preset, with_values
 TRACES = None if 'PYTEST_XDIST_WORKER' in os.environ else traces()  # how the tree was before the first test
 
 
+PROMISES = {}  # what was tried, in words: how often what was found, and what was lost
+
+
 def pytest_addoption(parser):
     parser.addoption('--full', action='store_true', help='the long forms too: every kill, every backend on every chapter')
+    parser.addoption('--promises', metavar='FILE', help='where to write what was tried, how often, and what was lost')
 
 
 def pytest_configure(config):
@@ -34,6 +38,28 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption('full'): return
     for item in items:
         if item.get_closest_marker('full'): item.add_marker(pytest.mark.skip(reason='a long form, for --full'))
+
+
+def pytest_runtest_logreport(report): # of one test, from whichever worker
+    "Count what the tests that passed have tried."
+    if report.when != 'teardown' or not report.passed: return
+    for name, value in report.user_properties:
+        if name != 'promise': continue
+        tried, found, times, lost = value
+        kept = PROMISES.setdefault(tried, dict(found={}, lost=lost))
+        kept['found'][found] = kept['found'].get(found, 0) + times
+
+
+def pytest_sessionfinish(session):
+    path = session.config.getoption('promises')
+    if path and 'PYTEST_XDIST_WORKER' not in os.environ: Path(path).write_text(json.dumps(PROMISES, indent=1, sort_keys=True, ensure_ascii=False) + '\n')
+
+
+@pytest.fixture
+def promise(request):
+    "Says what a test has tried, for the table of chapter 12; it counts if the test passes."
+    def say(tried, found, times=1, lost='nothing'): request.node.user_properties.append(('promise', (tried, found, times, lost)))
+    return say
 
 
 @pytest.fixture(autouse=True, scope='function')

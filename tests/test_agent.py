@@ -148,6 +148,7 @@ def test_own_layers_without_names_load_into_each_other():
     np.testing.assert_array_equal(one.q_values(frames), two.q_values(frames), strict=True)
 
 
+@pytest.mark.full
 def test_the_precision_is_the_same_under_load(python):
     code = 'from mario_dqn.network import precision_choice; print(precision_choice())'
     alone = python(code)

@@ -132,12 +132,13 @@ def as_toml(value):
     return json.dumps(value).replace('NaN', 'nan').replace('Infinity', 'inf')
 
 @pytest.mark.parametrize('key, value, words', CASES)
-def test_a_bad_value_is_refused_from_a_program_and_from_a_file(key, value, words):
+def test_a_bad_value_is_refused_from_a_program_and_from_a_file(promise, key, value, words):
     assert len(CASES) >= 90
     for attempt in (lambda: with_values(Config(), {key: value}), lambda: from_toml(f'{key} = {as_toml(value)}', 'config.toml')):
         with pytest.raises(ConfigError) as error: attempt()
         text = str(error.value)
         assert f'{key} is {shown(value)}, but must be ' in text and words in text and '\n' not in text
+    promise('settings that cannot be, from a program and from a file', 'refused')
 
 @pytest.mark.parametrize('value', ['x' * 10**6, [1] * 10**5, 16**5000, [16**5000], {i: i for i in range(1000)}, b'x' * 10**5, None, object()], ids=lambda value: type(value).__name__)
 def test_a_value_of_any_kind_is_refused_in_few_words(value):
