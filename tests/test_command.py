@@ -1,11 +1,11 @@
 """The command line: paths as people write them, output that nobody reads, a window that cannot be opened, and what can be asked for."""
-import json, os, shlex, shutil, subprocess, sys
+import json, os, shlex, shutil, subprocess, sys, types
 from pathlib import Path
 
 import pytest
 
-from mario_dqn.cli import main, resume_words
-from mario_dqn.config import RunFolder, load_config
+from mario_dqn.cli import main, parse, resume_words
+from mario_dqn.config import AgentConfig, Config, EnvConfig, RunConfig, RunFolder, load_config, preset, span, with_values
 
 from house import ROOT
 SHORT = ['--preset', 'tiny', '--steps', '200', '--run.no-record', '--run.final_episodes', '1', '--run.eval_interval', '200', '--agent.precision', 'float32']
@@ -18,6 +18,17 @@ def run(tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp('runs') / "o'neil's run")
     assert main(['train', *SHORT, '--out', str(folder.path)]) == 0
     return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    "Runs a command in this process, in an empty folder; returns what `subprocess.run` does."
+    monkeypatch.chdir(tmp_path)
+    def call(*words):
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return types.SimpleNamespace(returncode=code, **dict(zip(('stdout', 'stderr'), capsys.readouterr())))
+    return call
 
 
 # paths and commands
@@ -93,47 +104,47 @@ def test_three_games_are_told_of_without_an_encoder(command, run, tmp_path):
 
 # what can be asked for
 
-def test_a_start_from_weights_explores_less_and_says_so(command, run, tmp_path):
-    done = command('train', '--path', run.path, *SHORT, '--out', tmp_path / 'second')
+def test_a_start_from_weights_explores_less_and_says_so(here, run, tmp_path):
+    done = here('train', '--path', run.path, *SHORT, '--out', tmp_path / 'second')
     assert done.returncode == 0 and 'explores from ε = 0.1 on' in done.stdout, done.stderr
     assert load_config(tmp_path / 'second' / 'config.toml').agent.epsilon_start == 0.1
     card = (tmp_path / 'second' / 'README.md').read_text()
     assert 'from the weights of an earlier run on' in card and json.loads((tmp_path / 'second' / 'machine.json').read_text())['origin'] == str(run.path)
 
-def test_settings_come_from_a_file(command, tmp_path):
+def test_settings_come_from_a_file(here, tmp_path):
     (tmp_path / 'mine.toml').write_text('agent.discount = 0.8\nenv.stuck_limit = 10\n[run]\nsteps = 200\nrecord = false\nfinal_episodes = 1\nbaselines = false\neval_interval = 200\neval_episodes = 1')
-    done = command('train', '--config', 'mine.toml', '--seed', 3, '--out', 'out')
+    done = here('train', '--config', 'mine.toml', '--seed', 3, '--out', 'out')
     assert done.returncode == 0, done.stderr
     config = load_config(tmp_path / 'out' / 'config.toml')
     assert (config.agent.discount, config.run.seed, config.env.stuck_limit) == (0.8, 3, 10)
-    assert command('train', '--config', 'mine.toml', '--preset', 'tiny', '--out', 'new').returncode == 2
+    assert here('train', '--config', 'mine.toml', '--preset', 'tiny', '--out', 'new').returncode == 2
     (tmp_path / 'wrong.toml').write_text('agent.gamma = 0.8')
-    done = command('train', '--config', 'wrong.toml', '--out', 'new')
+    done = here('train', '--config', 'wrong.toml', '--out', 'new')
     assert done.returncode == 2 and 'wrong.toml: agent.gamma is not a setting' in done.stderr and not (tmp_path / 'new').exists()
 
-def test_films_and_plots_go_where_they_are_asked_to(command, run, tmp_path):
-    done = command('infer', '--path', run.path, '--level', '1-2', '--out', tmp_path / 'films')
+def test_films_and_plots_go_where_they_are_asked_to(here, run, tmp_path):
+    done = here('infer', '--path', run.path, '--level', '1-2', '--out', tmp_path / 'films')
     film = tmp_path / 'films' / f"{run.path.name}-1-2-0.mp4"
     assert done.returncode == 0 and film.stat().st_size > 1000 and str(film) in done.stdout, done.stderr
-    done = command('plot', '--path', run.path, '--out', tmp_path / 'plots' / 'mine.png')
+    done = here('plot', '--path', run.path, '--out', tmp_path / 'plots' / 'mine.png')
     assert done.returncode == 0 and (tmp_path / 'plots' / 'mine.png').read_bytes()[:4] == b'\x89PNG', done.stderr
-    assert command('plot', '--path', run.path, '--out', tmp_path).returncode == 2
+    assert here('plot', '--path', run.path, '--out', tmp_path).returncode == 2
 
-def test_a_finished_run_is_not_made_longer_without_what_it_needs(command, run):
-    done = command('resume', '--path', run.path, '--steps', 400)
+def test_a_finished_run_is_not_made_longer_without_what_it_needs(here, run):
+    done = here('resume', '--path', run.path, '--steps', 400)
     assert done.returncode == 2 and f'mario_dqn train --path {shlex.quote(str(run.path))}' in done.stderr and done.stderr.count('\n') == 1
-    assert 'unless --steps asks for more' in command('resume', '--path', run.path).stderr
+    assert 'unless --steps asks for more' in here('resume', '--path', run.path).stderr
 
-def test_a_finished_run_that_kept_it_becomes_longer(command, tmp_path):
-    assert command('train', *SHORT, '--run.keep_checkpoint', '--out', 'kept').returncode == 0
-    done = command('resume', '--path', 'kept', '--steps', 400)
+def test_a_finished_run_that_kept_it_becomes_longer(here, tmp_path):
+    assert here('train', *SHORT, '--run.keep_checkpoint', '--out', 'kept').returncode == 0
+    done = here('resume', '--path', 'kept', '--steps', 400)
     assert done.returncode == 0 and 'Going on from step 200 of 400' in done.stdout, done.stderr
     machine = json.loads((tmp_path / 'kept' / 'machine.json').read_text())
     assert (machine['steps'], machine['outcome']) == (400, 'finished') and (tmp_path / 'kept' / 'results.json').exists()
 
-def test_settings_with_parts_of_a_run_in_python_are_refused(command, tmp_path):
+def test_settings_with_parts_of_a_run_in_python_are_refused(here, tmp_path):
     (tmp_path / 'mine.toml').write_text('run.own_parts = "layers=mine"')
-    done = command('train', '--config', 'mine.toml', '--out', 'out')
+    done = here('train', '--config', 'mine.toml', '--out', 'out')
     assert done.returncode == 2 and 'only Python can hand over' in done.stderr and not (tmp_path / 'out').exists()
 
 def test_long_work_shows_a_bar_with_the_time_left_on_a_terminal(run):
@@ -152,3 +163,139 @@ def test_long_work_shows_a_bar_with_the_time_left_on_a_terminal(run):
             seen += part
         os.close(ours)
         assert process.wait() == 0 and what in seen and b'/3 [' in seen, seen
+
+
+# in this process, with another folder in the place of save/
+
+@pytest.fixture
+def called(run, monkeypatch, capsys):
+    "Runs a command; returns exit code, standard output and standard error."
+    monkeypatch.setattr('mario_dqn.cli.save_root', lambda: run.path.parent)
+    def call(*words):
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+    return call
+
+def test_an_evaluation_is_the_same_again_and_another_with_another_seed(called, run):
+    words = ['evaluate', '--path', run.path, '--episodes', 3, '--sticky', 0.25, '--json']
+    one, two, other = (json.loads(called(*words, *seed)[1]) for seed in ((), (), ('--seed', 1)))
+    assert one == two != other
+
+def test_an_agent_is_measured_on_another_level(called, run):
+    code, out, err = called('evaluate', '--path', run.path, '--episodes', 2, '--level', '1-2')
+    assert code == 0 and err == '' and f'agent of {run.path.name}' in out
+
+def test_games_are_played_without_a_video(called, run):
+    code, out, err = called('infer', '--path', run.path, '--no-record', '--episodes', 2)
+    assert code == 0 and err == '' and out.count('Episode') == 2 and 'mp4' not in out
+
+def test_the_plot_of_a_run_is_the_same_again(called, run):
+    before = run.plot.read_bytes()
+    code, out, err = called('plot', '--path', run.path)
+    assert code == 0 and err == '' and run.plot.read_bytes() == before
+
+def test_several_runs_are_plotted_into_one_picture(called, run):
+    code, out, err = called('plot', '--path', run.path, run.path)
+    path = run.path.parent / 'plot.png'
+    assert code == 0 and out == f'{path}\n' and path.read_bytes()[:4] == b'\x89PNG'
+    path.unlink()
+
+def test_the_list_has_the_runs_that_lie_below_save(called, run):
+    code, out, err = called('list')
+    assert code == 0 and err == '' and out.splitlines()[1].startswith(run.path.name)
+
+def test_the_protocol_has_four_conditions(called, run):
+    code, out, err = called('evaluate', '--path', run.path, '--protocol', '--episodes', 1, '--json')
+    numbers = json.loads(out)
+    assert code == 0 and numbers['name'] == 'sticky' and [c['episodes'] for c in numbers['players'][0]['conditions']] == [1, 31, 1, 1]
+
+def test_a_condition_of_ones_own_is_named_after_what_is_in_it(called, run):
+    code, out, err = called('evaluate', '--path', run.path, '--episodes', 2, '--epsilon', 0.5, '--noops', 3, '--json')
+    numbers = json.loads(out)
+    assert code == 0 and (numbers['epsilon'], numbers['noops'], numbers['sticky'], numbers['label']) == (0.5, 3, 0.0, 'ε = 0.5, 3 frames of delay')
+
+def test_a_video_goes_to_save_play(called, run):
+    code, out, err = called('infer', '--path', run.path)
+    film = run.path.parent / 'play' / f'{run.path.name}-0.mp4'
+    assert code == 0 and out.splitlines()[1] == f'  {film}' and film.stat().st_size > 1000
+    shutil.rmtree(film.parent)
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='displays have these names on Linux')
+def test_a_window_needs_a_display(called, run, monkeypatch):
+    for name in ('DISPLAY', 'WAYLAND_DISPLAY'): monkeypatch.delenv(name, raising=False)
+    code, out, err = called('infer', '--path', run.path, '--show')
+    assert (code, out, err) == (2, '', 'mario_dqn: --show needs a display, and there is none here; the video can be watched instead.\n')
+
+def test_damaged_weights_are_told_of_in_one_line(called, run):
+    whole = run.best.read_bytes()
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 1
+    run.best.write_bytes(bytes(damaged))
+    try: code, out, err = called('evaluate', '--path', run.path)
+    finally: run.best.write_bytes(whole)
+    assert code == 2 and 'best.npz is damaged' in err and err.count('\n') == 1 and out == ''
+
+
+# flags
+
+@pytest.mark.parametrize('command', ['train', 'resume', 'infer', 'evaluate', 'plot', 'list', 'bench', 'baselines'])
+def test_the_help_of_a_command_shows_its_options(capsys, command):
+    with pytest.raises(SystemExit) as end: main([command, '--help'])
+    text = capsys.readouterr().out
+    assert end.value.code == 0 and '--verbose' in text and (command == 'list' or '--' in text.replace('--verbose', '').replace('--help', ''))
+
+def test_every_setting_is_a_flag_with_its_meaning_and_its_range(capsys):
+    with pytest.raises(SystemExit): main(['train', '--help'])
+    text = ' '.join(capsys.readouterr().out.replace('│', ' ').split())
+    for group in (EnvConfig, AgentConfig, RunConfig):
+        for name, field in group.model_fields.items():
+            if name == 'own_parts': continue
+            flag = f'--{group.group}.{name}'
+            assert f'{flag} {span(field)}'.strip() in text and field.description.split(';')[0] in text, flag
+
+@pytest.mark.parametrize('words, config', [
+    (['--agent.discount', '0.95'], {'agent.discount': 0.95}), (['--agent.filters', '8', '32'], {'agent.filters': (8, 32)}),
+    (['--level', '1-2', '--seed', '3', '--steps', '900', '--threads', '2'], {'env.level': '1-2', 'run.seed': 3, 'run.steps': 900, 'run.threads': 2}),
+    (['--env.no-show-buttons', '--agent.no_double'], {'env.show_buttons': False, 'agent.double': False}), (['--agent.learning-rate=1e-4'], {'agent.learning_rate': 1e-4}),
+    (['--agent.discount=0', '--run.record'], {'agent.discount': 0.0, 'run.record': True}),
+], ids=['number', 'list', 'short', 'switches', 'hyphens', 'equals'])
+def test_flags_change_settings_on_top_of_a_preset(words, config):
+    options, _ = parse(['train', '--preset', 'tiny', *words])
+    assert Config(options.env, options.agent, options.run) == with_values(preset('tiny'), config)
+
+BAD = [('env.size', '3', '3, but must be a whole number from 36 to 240'), ('agent.discount', '1.5', '1.5, but must be a number from 0.0 to 0.9999'),
+       ('run.steps', '0', '0, but must be a whole number from 1 to 1000000000'), ('run.steps', '1e6', "'1e6', but must be a whole number from 1 to 1000000000"),
+       ('env.actions', 'up', "'up', but must be one of right_only, simple, complex"), ('agent.discount', 'fast', "'fast', but must be a number from 0.0 to 0.9999"),
+       ('agent.filters', '8 0 8', '(8, 0, 8), but must be a list of whole numbers, 1 to 8 of them, each from 1 to 1024'), ('run.games', 'nan', "'nan', but must be a whole number"),
+       ('env.size', '9' * 5000, 'but must be a whole number from 36 to 240'), ('env.level', '9-9', "'9-9', but must be one of 1-1, 1-2")]
+
+@pytest.mark.parametrize('key, value, words', [pytest.param(*case, id=f'{case[0]}-{case[1][:9]}') for case in BAD])
+def test_a_bad_flag_is_answered_with_one_line_and_nothing_is_written(tmp_path, capsys, key, value, words):
+    assert main(['train', '--preset', 'tiny', '--out', str(tmp_path / 'new'), f'--{key}', *value.split()]) == 2
+    said = capsys.readouterr().err
+    assert f'{key} is ' in said and words in said and said.count('\n') == 1 and len(said) < 500 and list(tmp_path.iterdir()) == []
+
+@pytest.mark.parametrize('words', [['train', '--out'], ['resume'], ['evaluate'], ['infer'], ['plot']], ids=lambda words: words[0])
+@pytest.mark.parametrize('key, value, said', [('agent.discount', 1.5, '1.5, but must be'), ('env.actions', 'up', "'up', but must be"), ('agent.double', 1, '1, but must be true or false'),
+                                              ('agent.filters', [8, 0, 8], '[8, 0, 8], but must be')], ids=['number', 'choice', 'switch', 'list'])
+def test_a_bad_setting_of_a_run_is_answered_with_one_line(tmp_path, capsys, words, key, value, said):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'config.toml').write_text(f'{key} = {json.dumps(value)}')
+    out = [str(tmp_path / 'new')] if words[-1] == '--out' else []
+    assert main([*words, *out, '--path', str(tmp_path / 'run')]) == 2
+    text = capsys.readouterr().err
+    assert f'{tmp_path}/run/config.toml: {key} is {said}' in text and text.count('\n') == 1
+    assert [path.name for path in tmp_path.rglob('*')] == ['run', 'config.toml']
+
+@pytest.mark.parametrize('words, said', [
+    (['train', '--agent.discuont', '0.9'], 'did you mean --agent.discount?'), (['train', '--sede', '3'], 'did you mean --seed?'), (['trian'], 'did you mean train?'),
+    (['infer', '--gamma'], 'mario_dqn infer --help lists them'), (['fly'], 'there is train, resume'), (['evaluate', 'now'], "'now' belongs to no option"), ([], 'A command is missing'),
+    (['resume'], '--path is missing'), (['train', '--env.size'], 'without a value'), (['plot', '--path'], '--path is'), (['bench', '--force'], 'is not an option of mario_dqn bench'),
+    (['train', '--preset', 'tiny', '--config', 'x.toml'], 'only one of them'), (['train', '--run.own_parts', 'x'], 'is not an option'), (['train', '--config', 'old.yaml'], 'reads TOML only'),
+], ids=lambda value: ' '.join(value) if isinstance(value, list) else '')
+def test_a_wrong_word_is_answered_with_one_line(capsys, words, said):
+    assert main(words) == 2
+    text = capsys.readouterr().err
+    assert said in text and text.startswith('mario_dqn: ') and text.count('\n') == 1
