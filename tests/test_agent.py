@@ -89,7 +89,7 @@ except Interrupted: pass
 '''
 
 
-@pytest.mark.parametrize('first, second', [('jax', 'tensorflow'), ('tensorflow', 'jax')])
+@pytest.mark.parametrize('first, second', [('jax', 'tensorflow'), pytest.param('tensorflow', 'jax', marks=pytest.mark.full)])
 def test_a_run_goes_on_with_another_backend(python, tmp_path, first, second):
     begun = python(CONTINUE, tmp_path / 'run', 'begin', KERAS_BACKEND=first)
     assert begun.returncode == 0, begun.stderr[-2000:]

@@ -238,6 +238,14 @@ def test_damaged_weights_are_told_of_in_one_line(called, run):
     assert code == 2 and 'best.npz is damaged' in err and err.count('\n') == 1 and out == ''
 
 
+@pytest.mark.full
+def test_bench_measures_and_stores_what_it_measured(here, tmp_path):
+    done = here('bench', '--preset', 'tiny', '--seconds', 0.01, '--threads', 2, '--json', '--out', 'measured/bench.json')
+    numbers = json.loads(done.stdout)
+    assert done.returncode == 0 and done.stderr.count('\n') == 1 and done.stderr.startswith('Measuring')
+    assert {'overlap', 'vs_keras_loop', 'steps_per_second', 'table'} <= numbers.keys() and json.loads((tmp_path / 'measured' / 'bench.json').read_text()) == numbers
+
+
 # flags
 
 @pytest.mark.parametrize('command', ['train', 'resume', 'infer', 'evaluate', 'plot', 'list', 'bench', 'baselines'])

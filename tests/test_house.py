@@ -5,7 +5,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from house import BIN, ROOT, copy_tree, run, traces, tracked
+from house import BIN, ROOT, copy_tree, notebooks, run, traces, tracked
 
 FORBIDDEN = {'nbdev', 'fastcore', 'execnb', 'pandas', 'sklearn'}  # the package runs without them
 MACHINE_PATH = re.compile(r'(?<![\w/:.…])(?:/(?!proc/|etc/|dev/)[\w.-]+/|[A-Z]:\\)[\w.-].{0,60}')
@@ -64,6 +64,10 @@ def test_no_output_holds_a_path_of_a_machine(name):
             texts = [output.get('text', ''), *(output.get('data', {}).get(kind, '') for kind in ('text/plain', 'text/markdown'))]
             found += [path for text in texts for path in MACHINE_PATH.findall(''.join(text))]
     assert found == []
+
+
+@pytest.mark.parametrize('path', notebooks(), ids=lambda path: path.stem)
+def test_a_notebook_stays_small(path): assert path.stat().st_size < 3_000_000
 
 
 def test_the_readme_is_made_from_the_first_page():
