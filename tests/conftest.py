@@ -93,4 +93,5 @@ def command(python):
 @pytest.fixture(scope='session')
 def short():
     "The settings of a run that is over in seconds."
-    return with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 200, 'run.record': False, 'agent.precision': 'float32'})
+    return with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 200, 'run.eval_episodes': 1, 'run.final_episodes': 1, 'run.record': False,
+                                        'agent.precision': 'float32', 'env.stuck_limit': 10})

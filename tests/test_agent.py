@@ -11,7 +11,9 @@ from mario_dqn.network import frames_last, keras
 from mario_dqn.replay import Batch
 
 SMALL = dict(filters=(8, 16), kernels=(8, 4), strides=(4, 4), hidden=32, batch_size=16, learning_starts=16, precision='float32')
-BACKENDS = ['tensorflow', 'jax', pytest.param('torch', marks=pytest.mark.skipif(importlib.util.find_spec('torch') is None, reason='PyTorch is not installed'))]
+NO_TORCH = pytest.mark.skipif(importlib.util.find_spec('torch') is None, reason='PyTorch is not installed')
+BACKENDS = ['tensorflow', 'jax', pytest.param('torch', marks=NO_TORCH)]
+OTHERS_RARELY = ['tensorflow', pytest.param('jax', marks=pytest.mark.full), pytest.param('torch', marks=[pytest.mark.full, NO_TORCH])]
 
 LEARN = '''
 import sys, hashlib, numpy as np, keras
@@ -39,7 +41,7 @@ print(hashlib.sha256(b''.join(answers)).hexdigest())
 
 HOSTILE = "keras.config.set_dtype_policy('mixed_bfloat16'); keras.config.set_image_data_format('channels_first'); keras.config.set_floatx('float16')"
 
-@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('backend', OTHERS_RARELY)
 def test_settings_of_the_process_are_not_inherited(python, backend):
     done = [python(LEARN, setting, KERAS_BACKEND=backend) for setting in ('pass', HOSTILE)]
     assert done[0].returncode == done[1].returncode == 0, done[0].stderr[-2000:] + done[1].stderr[-2000:]
@@ -89,7 +91,7 @@ except Interrupted: pass
 '''
 
 
-@pytest.mark.parametrize('first, second', [('jax', 'tensorflow'), pytest.param('tensorflow', 'jax', marks=pytest.mark.full)])
+@pytest.mark.parametrize('first, second', [pytest.param('jax', 'tensorflow', marks=pytest.mark.full), ('tensorflow', 'jax')])
 def test_a_run_goes_on_with_another_backend(python, tmp_path, first, second):
     begun = python(CONTINUE, tmp_path / 'run', 'begin', KERAS_BACKEND=first)
     assert begun.returncode == 0, begun.stderr[-2000:]

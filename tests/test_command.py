@@ -8,7 +8,7 @@ from mario_dqn.cli import main, parse, resume_words
 from mario_dqn.config import AgentConfig, Config, EnvConfig, RunConfig, RunFolder, load_config, preset, span, with_values
 
 from house import ROOT
-SHORT = ['--preset', 'tiny', '--steps', '200', '--run.no-record', '--run.final_episodes', '1', '--run.eval_interval', '200', '--agent.precision', 'float32']
+SHORT = ['--preset', 'tiny', '--steps', '200', '--run.no-record', '--run.final_episodes', '1', '--run.eval_interval', '200', '--agent.precision', 'float32', '--env.stuck_limit', '10']
 SHELL = shlex.quote(sys.executable) + ' -c "import sys; from mario_dqn.cli import main; sys.exit(main())"'
 
 

@@ -84,6 +84,7 @@ def test_wrong_actions_are_no_fault_of_a_game(kind, actions):
 
 # snapshots
 
+@pytest.mark.full
 def test_a_snapshot_outlives_its_console(python):
     code = '''
 import gc

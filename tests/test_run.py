@@ -98,7 +98,7 @@ def test_an_agent_of_an_earlier_version_is_loaded(short, tmp_path):
     paths = [variable.path for variable in agent.online.weights]
     checkpoint.save_weights(folder, folder.best, dict(zip(paths, agent.weights().values())))
     text = folder.config.read_text()
-    folder.config.write_text(text.replace('discount: 0.9 ', 'discount: 0.99'))       # settings that no new run may have
+    folder.config.write_text(text.replace('discount = 0.9 ', 'discount = 0.99'))       # settings that no new run may have
     again, config = load_agent(folder)
     assert config.agent.discount == 0.99
     for one, two in zip(agent.weights().values(), again.weights().values()): np.testing.assert_array_equal(one, two, strict=True)
