@@ -395,7 +395,7 @@ def evaluate_command(options, say, words): # as of `train_command`
 
 # %% ../nbs/14_cli.ipynb #d89c2e62
 class PlotOptions(Options):
-    path: Annotated[tuple[Path, ...], arg(metavar='RUN [RUN …]')] = Field(min_length=1, description='folder of a run; several are drawn on top of each other')
+    path: Annotated[tuple[Place, ...], arg(metavar='RUN [RUN …]')] = Field(min_length=1, description='folder of a run; several are drawn on top of each other')
     out: maybe(Place, 'FILE') = Field(None, description='where the plot is to lie; results.png of the run, or save/plot.png for several, if left out')
 
 def plot_command(options, say, words): # as of `train_command`
@@ -463,8 +463,9 @@ COMMANDS = dict(train=(TrainOptions, train_command), resume=(ResumeOptions, resu
 def values_of(flag, # such as --agent.discount
               words): # of the command line
     "The words that were given for a flag, as one text."
-    given = next((i for i, word in enumerate(words) if word.partition('=')[0].replace('-', '_') == flag.replace('-', '_')), None)
-    if given is None: return ''
+    places = [i for i, word in enumerate(words) if word.partition('=')[0].replace('-', '_') == flag.replace('-', '_')]
+    if not places: return ''
+    given = places[-1]                                           # the last one counts
     if '=' in words[given]: return words[given].partition('=')[2]
     found = []
     for word in words[given + 1:]:
@@ -507,6 +508,7 @@ def refuse(event, # of tyro, for words that it cannot turn into options
     if kind == 'MissingArgs': raise ConfigError(f'{", ".join(missing.arg.lowered.name_or_flags[-1] for missing in event.missing_arguments)} is missing.')
     if kind != 'UnrecognizedArgs': return
     token = event.tokens[0]
+    if token.partition('=')[0] == '--set': raise ConfigError('There is no --set; every setting is a flag, such as --agent.discount 0.95.')
     if options is None: raise ConfigError(f'{shown(token)} is not a command; {near(token, COMMANDS, f'there is {", ".join(COMMANDS)}.')}')
     if not token.startswith('-'): raise ConfigError(f'{shown(token)} belongs to no option of mario_dqn {words[0]}.')
     known = [*flags_of(options), '--level', '--seed', '--steps', '--threads']

@@ -42,7 +42,7 @@ def shown(value): # anything
     try: return short.repr(value)
     except ValueError: return f'<{type(value).__name__}, too long to be shown>'  # Python writes no number of more than 4,300 digits
 
-KINDS = {int: 'a whole number', float: 'a number', bool: 'true or false', str: 'text of one line', tuple: 'a list of whole numbers'}
+KINDS = {int: 'a whole number', float: 'a number', bool: 'true or false', str: 'text of one line', Path: 'a path'}
 
 def limit(metadata, # of a field
           name): # ge, le, min_length or max_length
@@ -52,12 +52,13 @@ def limit(metadata, # of a field
 def allowed(kind, # the type of a field
             metadata=()): # its limits
     "What a field may hold, in words."
-    if get_origin(kind) is Annotated: return allowed(kind.__origin__, kind.__metadata__[0].metadata)
+    if get_origin(kind) is Annotated: return allowed(kind.__origin__, getattr(kind.__metadata__[0], 'metadata', ()))
     if get_origin(kind) in (Union, types.UnionType): return ', or '.join(allowed(part) for part in get_args(kind) if part is not type(None))
     if get_origin(kind) is Literal: return 'one of ' * (len(get_args(kind)) > 1) + ', '.join(map(str, get_args(kind)))
     if get_origin(kind) is tuple:
-        each = allowed(get_args(kind)[0]).removeprefix(KINDS[int])
-        return f'{KINDS[tuple]}, {limit(metadata, "min_length")} to {limit(metadata, "max_length")} of them, each{each}'
+        each, most = allowed(get_args(kind)[0]), limit(metadata, 'max_length')
+        if most is None: return f'one or more of {each}'
+        return f'a list of whole numbers, {limit(metadata, "min_length")} to {most} of them, each{each.removeprefix(KINDS[int])}'
     low, high = limit(metadata, 'ge'), limit(metadata, 'le')
     return KINDS.get(kind, f'an {kind.__name__}') + (f' from {low} to {high}' if low is not None else '')
 
@@ -102,7 +103,7 @@ def in_words(group, # a class of `Settings`
 def span(field): # of a group of settings
     "The range of a number, or of the numbers of a list, such as 1…16; empty if there is none."
     part = get_args(field.annotation)[0] if get_origin(field.annotation) is tuple else None
-    metadata = part.__metadata__[0].metadata if get_origin(part) is Annotated else field.metadata
+    metadata = getattr(part.__metadata__[0], 'metadata', ()) if get_origin(part) is Annotated else field.metadata
     low, high = limit(metadata, 'ge'), limit(metadata, 'le')
     if low is None: return ''
     return f'{low:.12g}…{high:.12g}' + (' …' if part else '')
@@ -113,7 +114,9 @@ class Settings(BaseModel):
     group: ClassVar[str] = '' # its name in a `Config`
 
     def __init__(self, /, *values, **named):
-        named |= zip(type(self).model_fields, values)          # as in a dataclass, values may be given in their order
+        fields = list(type(self).model_fields)                 # as in a dataclass, values may be given in their order
+        if len(values) > len(fields) or named.keys() & set(fields[:len(values)]): raise TypeError(f'{type(self).__name__} was given a value twice, or too many.')
+        named |= zip(fields, values)
         try: super().__init__(**{name: plain(value) for name, value in named.items()})
         except ValidationError as error: raise in_words(type(self), named, error) from None
 
@@ -396,7 +399,7 @@ def load_config(path, # a TOML file
                 saved=False): # as of a `Config`
     "The configuration in a TOML file; raises `ConfigError`."
     path = Path(path)
-    if path.suffix == '.yaml' or not path.exists() and path.with_suffix('.yaml').exists():
+    if path.suffix in ('.yaml', '.yml') or not path.exists() and path.with_suffix('.yaml').exists():
         raise ConfigError(f'{path.with_suffix(".yaml")} is of an earlier version, which wrote YAML; this version reads TOML only.')
     return from_toml(read_text(path, 'a configuration', limit=100_000), str(path), saved)
 

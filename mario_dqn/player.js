@@ -286,9 +286,10 @@ class Film {
   }
 
   follow() {
+    this.element.cancelVideoFrameCallback(this.next);
     this.next = this.element.requestVideoFrameCallback((_, { mediaTime }) => {
       if (this.element.paused) return;
-      this.onPicture(Math.min(this.last, Math.round(mediaTime * this.rate)));
+      if (!this.element.seeking) this.onPicture(Math.min(this.last, Math.round(mediaTime * this.rate)));
       this.follow();
     });
   }
@@ -301,6 +302,7 @@ class Film {
   close() {
     this.pause();
     this.element.removeAttribute('src');
+    this.element.load(); // lets the decoder go
     URL.revokeObjectURL(this.url);
   }
 }
@@ -483,12 +485,15 @@ class Player {
     if (this.picture >= this.last) this.picture = 0;
     this.film.seek(this.picture);
     this.film.play(this.model.get('speed')).catch((error) => {
-      if (error.name !== 'AbortError') write(this.note, `The film cannot be played: ${error.message}`);
+      if (error.name === 'AbortError') return; // it was stopped at once
+      this.run(false);
+      write(this.note, `The film cannot be played: ${error.message}`);
     });
     this.draw();
   }
 
   finish() {
+    if (!this.playing) return;
     this.picture = this.last;
     this.run(false, this.model.get('group') ? 'group' : '');
   }
@@ -534,6 +539,7 @@ class Player {
   jump() {
     if (this.model.get('decision') === this.told) return;
     this.told = this.model.get('decision');
+    this.picture = this.told * this.about.skip;
     this.run(false);
     this.seek(this.told * this.about.skip);
   }

@@ -37,6 +37,10 @@ def test_a_tilde_behind_an_equals_sign_is_the_home(command, tmp_path):
     done = command('train', *SHORT, '--out=~/tilde', HOME=str(tmp_path))
     assert done.returncode == 0 and (tmp_path / 'tilde' / 'results.json').exists() and not (tmp_path / '~').exists(), done.stderr
 
+def test_a_tilde_is_the_home_in_a_list_too(monkeypatch):
+    monkeypatch.setenv('HOME', '/home/mario')
+    assert parse(['plot', '--path', '~/a', 'b'])[0].path == (Path('/home/mario/a'), Path('b'))
+
 def test_a_command_that_is_printed_can_be_pasted(run):
     folder = RunFolder("save/it's (mine) & yours")
     assert shlex.split(resume_words(folder)) == ['mario_dqn', 'resume', '--path', str(folder.path)]
@@ -300,7 +304,9 @@ def test_a_bad_setting_of_a_run_is_answered_with_one_line(tmp_path, capsys, word
 @pytest.mark.parametrize('words, said', [
     (['train', '--agent.discuont', '0.9'], 'did you mean --agent.discount?'), (['train', '--sede', '3'], 'did you mean --seed?'), (['trian'], 'did you mean train?'),
     (['infer', '--gamma'], 'mario_dqn infer --help lists them'), (['fly'], 'there is train, resume'), (['evaluate', 'now'], "'now' belongs to no option"), ([], 'A command is missing'),
-    (['resume'], '--path is missing'), (['train', '--env.size'], 'without a value'), (['plot', '--path'], '--path is'), (['bench', '--force'], 'is not an option of mario_dqn bench'),
+    (['resume'], '--path is missing'), (['train', '--env.size'], 'without a value'), (['plot', '--path'], '--path is (), but must be one or more of a path.'), (['train', '--out'], '--out is without a value, but must be a path.'),
+    (['resume', '--path'], '--path is without a value, but must be a path.'), (['evaluate', '--path'], 'must be a path'), (['infer', '--seed', '1', '--seed', 'x'], "--seed is 'x', but"),
+    (['train', '--set', 'agent.discount=0.95'], 'every setting is a flag'), (['bench', '--force'], 'is not an option of mario_dqn bench'),
     (['train', '--preset', 'tiny', '--config', 'x.toml'], 'only one of them'), (['train', '--run.own_parts', 'x'], 'is not an option'), (['train', '--config', 'old.yaml'], 'reads TOML only'),
 ], ids=lambda value: ' '.join(value) if isinstance(value, list) else '')
 def test_a_wrong_word_is_answered_with_one_line(capsys, words, said):

@@ -171,6 +171,10 @@ def test_an_unknown_name_and_a_wrong_group_are_refused(make, words):
     with pytest.raises(ConfigError) as error: make()
     assert words in str(error.value) and len(str(error.value)) < 2500
 
+@pytest.mark.parametrize('make', [lambda: EnvConfig('1-1', level='1-2'), lambda: EnvConfig(*['1-1'] * 12)], ids=['twice', 'too-many'])
+def test_values_in_their_order_are_not_given_twice(make):
+    with pytest.raises(TypeError, match='twice, or too many'): make()
+
 def test_nobody_can_change_settings_that_were_checked():
     with pytest.raises(ValueError): EnvConfig().level = '9-9'
     with pytest.raises(ValueError): Config().agent.discount = 2.0
