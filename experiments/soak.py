@@ -45,7 +45,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument('--minutes', type=float, default=20)
     options.add_argument('--warm-up', type=float, default=17, help='minutes before the first sample')
-    options.add_argument('--out', type=Path, default=Path('experiments/soak.csv'))
+    options.add_argument('--out', type=Path, default=Path(__file__).with_name('soak.csv'))
     options.add_argument('--process', type=int)
     options.add_argument('--run', type=Path)
     args = options.parse_args()

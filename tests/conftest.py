@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config, items):
         return 2 if item.get_closest_marker('alone') else item.path.name != 'test_notebooks.py'
     items.sort(key=place)
     for item in items:
-        if item.get_closest_marker('alone'): item.add_marker(pytest.mark.xdist_group('alone'))
+        if item.get_closest_marker('alone') and not item.get_closest_marker('xdist_group'): item.add_marker(pytest.mark.xdist_group('alone'))
     if config.getoption('full'): return
     for item in items:
         if item.get_closest_marker('full'): item.add_marker(pytest.mark.skip(reason='a long form, for --full'))
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_runtest_logreport(report): # of one test, from whichever worker
     "Count what the tests that passed have tried."
-    if report.when != 'teardown' or not report.passed: return
+    if report.when != 'call' or not report.passed: return
     for name, value in report.user_properties:
         if name != 'promise': continue
         tried, found, times, lost = value

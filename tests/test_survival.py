@@ -130,7 +130,7 @@ def stopped(folder, number, words, seconds=None):
                 seconds=found and found.path.stat().st_mtime - sent)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # some shells let what they start in the background ignore it
-folder, number, chance = RunFolder(sys.argv[1]), int(sys.argv[2]), random.Random(0)
+folder, number, chance = RunFolder(sys.argv[1]), int(sys.argv[2]), random.Random(sys.argv[2])
 settings = ['--preset', 'tiny', '--steps', '100000', '--agent.learning_starts', '64', '--run.metrics_interval', '4', '--run.no-record']
 results = []
 for i in range(2):

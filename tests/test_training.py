@@ -1,6 +1,5 @@
 """A run: what it may take, who watches it, whose folder it writes in, and what it makes of what was altered."""
 import contextlib, json, os, signal, sys, threading, types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from mario_dqn.network import graphics_name
 from mario_dqn.training import (Callback, Interrupted, Recordings, Runner, available_memory, disk_space, free_disk, go_on, machine_facts, new_folder, replay_size, shortage, stage,
                                 sweep, train)
 from mario_dqn.vector import GameFault, GameProcess
+from test_run import StopAt
 
 
 def quiet(sentence): pass
@@ -21,17 +21,6 @@ class Remember(Callback):
     def __init__(self): self.events = []
     def start(self, runner): self.events.append('start')
     def end(self, runner, outcome): self.events.append(outcome)
-
-class StopAt(Callback):
-    "Sends the signal of Ctrl-C to the runner after a step."
-    def __init__(self, at): self.at = at
-
-    def start(self, runner):
-        advance = runner.advance
-        def advanced():
-            advance()
-            if runner.step == self.at: runner.stop(signal.SIGINT, None)
-        runner.advance = advanced
 
 
 # memory and disk
