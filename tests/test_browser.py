@@ -1,5 +1,5 @@
 """The player, live games and the tutorials in JupyterLab, in a real browser."""
-import contextlib, json, os, re, shutil, socket, subprocess, sys, time, urllib.request
+import contextlib, json, os, shutil, socket, subprocess, sys, time, urllib.request
 
 import nbformat
 import numpy as np

@@ -102,6 +102,10 @@ def test_a_file_whose_checksum_is_right_but_holds_no_weights_is_refused(folder, 
     disguise(folder, data)
     assert words in refusal(folder)
 
+def test_an_empty_file_of_weights_is_refused_as_such(folder):
+    disguise(folder, b'')
+    assert 'are needed' not in refusal(folder)
+
 def test_weights_of_another_network_are_refused(folder):
     write_atomic(folder.config, to_toml(replace(CONFIG, env=EnvConfig(actions='complex'))))
     with pytest.raises(ConfigError) as error: load_agent(folder)

@@ -1,5 +1,5 @@
 """The rules of the house: exports are up to date, chapters build on those before them, no output names a machine, nothing is left behind."""
-import ast, filecmp, json, re, subprocess, sys
+import ast, filecmp, json, re, sys
 
 import nbformat
 import pytest

@@ -39,6 +39,7 @@ def test_a_part_refuses_what_it_cannot_be(part, values, words):
     (lambda: StuckLimit(MarioEnv(), -1), 'env.stuck_limit is -1'),
     (lambda: RandomStart(MarioEnv(), 1000), 'env.noop_max is 1000'),
     (lambda: SmallGray(MarioEnv(), -1), 'env.crop_top is -1'),
+    (lambda: SmallGray(MarioEnv(), 32, 0), 'env.size is 0'),
     (lambda: JoypadActions(MarioEnv(), 'fly'), "env.actions is 'fly'"),
     (lambda: replace(EnvConfig(), sticky=1.0), 'env.sticky is 1.0'),
     (lambda: GameVector(EnvConfig(), 0), 'run.games is 0'),
