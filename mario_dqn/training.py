@@ -905,7 +905,7 @@ def lengthened(folder, # `RunFolder`
     longer = with_values(config, {'run.steps': steps})
     if checkpoint is None and stage(folder) == 'training' and not folder.metrics.exists(): return longer
     if checkpoint is None:
-        raise ConfigError(f'{folder.path} has no checkpoint from which it could take more steps; only run.keep_checkpoint=true keeps one, '
+        raise ConfigError(f'{folder.path} has no checkpoint from which it could take more steps; only --run.keep_checkpoint keeps one, '
                           f'of about {disk_space(config) / 1e9:.1f} GB. A new run can start from its weights, with mario_dqn train --path {shlex.quote(str(folder.path))}.')
     if longer.run.steps <= checkpoint.step: raise ConfigError(f'steps is {steps:,}, but {folder.path} has taken {checkpoint.step:,} steps already.')
     return longer
