@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config, items):
         return 2 if item.get_closest_marker('alone') else item.path.name != 'test_notebooks.py'
     items.sort(key=place)
     for item in items:
-        if item.get_closest_marker('alone') and not item.get_closest_marker('xdist_group'): item.add_marker(pytest.mark.xdist_group('alone'))
+        if item.get_closest_marker('alone'): item.add_marker(pytest.mark.xdist_group('alone'))
     if config.getoption('full'): return
     for item in items:
         if item.get_closest_marker('full'): item.add_marker(pytest.mark.skip(reason='a long form, for --full'))
