@@ -590,18 +590,22 @@ def set_threads(threads): # processor threads for the network
 @contextlib.contextmanager
 def kept_signals():
     "Around the work of large libraries: raise at the end what Ctrl-C or SIGTERM raises if one came and it was swallowed or became another error."
-    came, before = [], {}
+    came, before, usual_report = [], {}, sys.unraisablehook
     def note(number, frame):
         came.append(number)
         before[number](number, frame)
+    def report(error): # raised where nothing can be raised, as while garbage is collected
+        if not isinstance(error.exc_value, KeyboardInterrupt): usual_report(error)
     with contextlib.suppress(ValueError):  # only the main thread may do this
         for number in (signal.SIGINT, signal.SIGTERM):
             if callable(signal.getsignal(number)): before[number] = signal.signal(number, note)
+        sys.unraisablehook = report
     try: yield
     except Exception:
         if not came: raise
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
+        sys.unraisablehook = usual_report
     if came: before[came[0]](came[0], None)
 
 # %% ../nbs/00_config.ipynb #be6743fd
