@@ -1,11 +1,11 @@
 """Builds the site from the notebooks into `_docs/`: nbdev adds the API sections, smalldocs makes the pages. Runs no Quarto."""
-import json, multiprocessing, os, re, shutil, subprocess, sys, warnings
+import json, os, re, shutil, subprocess, sys, warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
 
-from house import ROOT, notebooks
+from house import COPIES, ROOT, notebooks
 
 NBS, STAGE, SITE = ROOT / 'nbs', ROOT / '_proc', ROOT / '_docs'
 OUTSIDE = re.compile(r'(\]\(|src=["\'])((?:\.\./)+[^)"\'\s#]+)')  # a link that climbs out of the notebook's folder
@@ -72,7 +72,7 @@ def build():
     shutil.rmtree(STAGE, ignore_errors=True)
     shutil.copytree(NBS, STAGE, ignore=shutil.ignore_patterns('.*', '*.ipynb'))  # copies what _quarto.yml links to
     # One process for each notebook: they run their imports, and what these change must not reach the next notebook.
-    with ProcessPoolExecutor(2, multiprocessing.get_context('spawn'), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(2, COPIES, max_tasks_per_child=1) as pool:
         pages = tqdm(pool.map(add_api, notebooks()), 'Building the site', len(notebooks()), unit='page', leave=False, disable=None)
         complaints = sum(pages, [])
     if complaints: return complaints

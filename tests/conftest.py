@@ -1,14 +1,11 @@
 """What several tests use: a process of its own for what changes a whole process, and a run that is over in seconds."""
-import fcntl, json, os, subprocess, sys, tempfile
+import contextlib, fcntl, json, os, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 import pytest
 
 from house import traces
 from mario_dqn.config import preset, with_values
-
-TRACES = None if 'PYTEST_XDIST_WORKER' in os.environ else traces()  # how the tree was before the first test
-
 
 PROMISES = {}  # what was tried, in words: how often what was found, and what was lost
 
@@ -21,23 +18,43 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line('markers', 'alone: measures time, so that no other test may run meanwhile')
     config.addinivalue_line('markers', 'full: one of the long forms, which run with --full')
+    if is_worker(config): return
+    config.locks = tempfile.mkdtemp(prefix='mario_dqn-tests-')
+    config.traces = traces()  # how the tree was before the first test
+
+
+def is_worker(config): return hasattr(config, 'workerinput')
 
 
 def pytest_configure_node(node): # of xdist: a worker that is about to start
-    node.workerinput['traces'] = TRACES
+    node.workerinput['locks'] = node.config.locks
 
 
 def pytest_collection_modifyitems(config, items):
-    "Notebooks come first, since they take longest, and what needs the machine for itself last; the look for traces is the end."
-    def place(item):
-        if item.name.startswith('test_the_tests_leave_no_traces'): return 3
-        return 2 if item.get_closest_marker('alone') else item.path.name != 'test_notebooks.py'
-    items.sort(key=place)
+    "Notebooks come first, since they take longest, and what needs the machine for itself last."
+    items.sort(key=lambda item: 2 if item.get_closest_marker('alone') else item.path.name != 'test_notebooks.py')
     for item in items:
-        if item.get_closest_marker('alone'): item.add_marker(pytest.mark.xdist_group('alone'))
+        if item.get_closest_marker('alone') and not item.get_closest_marker('xdist_group'): item.add_marker(pytest.mark.xdist_group('alone'))
     if config.getoption('full'): return
     for item in items:
         if item.get_closest_marker('full'): item.add_marker(pytest.mark.skip(reason='a long form, for --full'))
+
+
+@contextlib.contextmanager
+def _lock(path, kind):
+    with open(path, 'w') as file:
+        fcntl.flock(file, kind)
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    "Two workers share the machine; a test that measures time waits until the other one is between two tests, and lets it wait."
+    folder = Path(item.config.workerinput['locks'] if is_worker(item.config) else item.config.locks)
+    with contextlib.ExitStack() as held:
+        with _lock(folder / 'turn', fcntl.LOCK_EX):  # who waits for the machine lets nobody pass meanwhile
+            held.enter_context(_lock(folder / 'machine', fcntl.LOCK_EX if item.get_closest_marker('alone') else fcntl.LOCK_SH))
+        return (yield)
 
 
 def pytest_runtest_logreport(report): # of one test, from whichever worker
@@ -51,8 +68,15 @@ def pytest_runtest_logreport(report): # of one test, from whichever worker
 
 
 def pytest_sessionfinish(session):
-    path = session.config.getoption('promises')
-    if path and 'PYTEST_XDIST_WORKER' not in os.environ: Path(path).write_text(json.dumps(PROMISES, indent=1, sort_keys=True, ensure_ascii=False) + '\n')
+    "Write the promises, and fail if the tests have left anything behind."
+    config = session.config
+    if is_worker(config): return
+    shutil.rmtree(config.locks, ignore_errors=True)
+    path, left = config.getoption('promises'), sorted(set(traces()) ^ set(config.traces))
+    if path: Path(path).write_text(json.dumps(PROMISES, indent=1, sort_keys=True, ensure_ascii=False) + '\n')
+    if left:
+        config.get_terminal_writer().line('\nThe tests changed the tree: ' + ', '.join(left), red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture
@@ -60,16 +84,6 @@ def promise(request):
     "Says what a test has tried, for the table of chapter 12; it counts if the test passes."
     def say(tried, found, times=1, lost='nothing'): request.node.user_properties.append(('promise', (tried, found, times, lost)))
     return say
-
-
-@pytest.fixture(autouse=True, scope='function')
-def _alone(request):
-    "Two workers share the machine; a test that measures time waits until the other one is between two tests, and lets it wait."
-    kind = fcntl.LOCK_EX if request.node.get_closest_marker('alone') else fcntl.LOCK_SH
-    name = request.config.workerinput['testrunuid'] if hasattr(request.config, 'workerinput') else f'{os.getpid()}'
-    with open(Path(tempfile.gettempdir()) / f'mario_dqn-tests-{name}.lock', 'w') as lock:
-        fcntl.flock(lock, kind)
-        yield
 
 
 @pytest.fixture
@@ -94,4 +108,4 @@ def command(python):
 def short():
     "The settings of a run that is over in seconds."
     return with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 200, 'run.eval_episodes': 1, 'run.final_episodes': 1, 'run.record': False,
-                                        'agent.precision': 'float32', 'env.stuck_limit': 10})
+                                        'agent.precision': 'float32', 'env.stuck_limit': 10, 'run.game_process': False})

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mario_dqn.cli import main, parse, resume_words
-from mario_dqn.config import AgentConfig, Config, EnvConfig, RunConfig, RunFolder, load_config, preset, span, with_values
+from mario_dqn.config import AgentConfig, Config, EnvConfig, RunConfig, RunFolder, load_config, preset, span, to_toml, with_values
 
 from house import ROOT
 SHORT = ['--preset', 'tiny', '--steps', '200', '--run.no-record', '--run.final_episodes', '1', '--run.eval_interval', '200', '--agent.precision', 'float32', '--env.stuck_limit', '10']
@@ -200,15 +200,31 @@ def test_the_plot_of_a_run_is_the_same_again(called, run):
     code, out, err = called('plot', '--path', run.path)
     assert code == 0 and err == '' and run.plot.read_bytes() == before
 
-def test_several_runs_are_plotted_into_one_picture(called, run):
-    code, out, err = called('plot', '--path', run.path, run.path)
-    path = run.path.parent / 'plot.png'
-    assert code == 0 and out == f'{path}\n' and path.read_bytes()[:4] == b'\x89PNG'
-    path.unlink()
+@pytest.fixture
+def other(run):
+    "Another run beside it, which was not measured."
+    other = RunFolder(run.path.parent / 'a second run')
+    shutil.copytree(run.path, other.path)
+    other.config.write_text(to_toml(with_values(load_config(run.config), {'env.level': '1-2'})))
+    other.results.unlink()
+    yield other
+    shutil.rmtree(other.path)
 
-def test_the_list_has_the_runs_that_lie_below_save(called, run):
+def test_several_runs_are_plotted_into_one_picture(called, run, other):
+    path = run.path.parent / 'plot.png'
+    pictures = []
+    for runs in ([run.path, other.path], [run.path, run.path]):
+        code, out, err = called('plot', '--path', *runs)
+        assert code == 0 and out == f'{path}\n' and err == '' and path.read_bytes()[:4] == b'\x89PNG'
+        pictures.append(path.read_bytes())
+        path.unlink()
+    assert pictures[0] != pictures[1]
+
+def test_the_list_has_the_runs_that_lie_below_save(called, run, other):
     code, out, err = called('list')
-    assert code == 0 and err == '' and out.splitlines()[1].startswith(run.path.name)
+    lines = out.splitlines()
+    assert code == 0 and err == '' and len(lines) == 3 and lines[1].startswith(f'{other.path.name} ') and lines[2].startswith(f'{run.path.name} ')
+    assert ' 1-2 ' in lines[1] and '–' in lines[1] and ' 1-1 ' in lines[2] and '200' in lines[2]
 
 def test_the_protocol_has_four_conditions(called, run):
     code, out, err = called('evaluate', '--path', run.path, '--protocol', '--episodes', 1, '--json')
@@ -252,11 +268,14 @@ def test_bench_measures_and_stores_what_it_measured(here, tmp_path):
 
 # flags
 
-@pytest.mark.parametrize('command', ['train', 'resume', 'infer', 'evaluate', 'plot', 'list', 'bench', 'baselines'])
-def test_the_help_of_a_command_shows_its_options(capsys, command):
+@pytest.mark.parametrize('command, options', [
+    ('train', '--preset --config --path --out --force --level --seed --steps --threads --agent.discount'), ('resume', '--path --steps'),
+    ('infer', '--path --level --episodes --seed --show --no-record --out'), ('evaluate', '--path --level --episodes --sticky --epsilon --noops --protocol --json'),
+    ('plot', '--path --out'), ('list', '--verbose'), ('bench', '--seconds --threads --json --out'), ('baselines', '--level --episodes --out')], ids=lambda value: value.split()[0])
+def test_the_help_of_a_command_shows_its_options(capsys, command, options):
     with pytest.raises(SystemExit) as end: main([command, '--help'])
     text = capsys.readouterr().out
-    assert end.value.code == 0 and '--verbose' in text and (command == 'list' or '--' in text.replace('--verbose', '').replace('--help', ''))
+    assert end.value.code == 0 and [option for option in [*options.split(), '--verbose', '--help'] if option not in text] == []
 
 def test_every_setting_is_a_flag_with_its_meaning_and_its_range(capsys):
     with pytest.raises(SystemExit): main(['train', '--help'])
@@ -291,10 +310,11 @@ def test_a_bad_flag_is_answered_with_one_line_and_nothing_is_written(tmp_path, c
 
 @pytest.mark.parametrize('words', [['train', '--out'], ['resume'], ['evaluate'], ['infer'], ['plot']], ids=lambda words: words[0])
 @pytest.mark.parametrize('key, value, said', [('agent.discount', 1.5, '1.5, but must be'), ('env.actions', 'up', "'up', but must be"), ('agent.double', 1, '1, but must be true or false'),
-                                              ('agent.filters', [8, 0, 8], '[8, 0, 8], but must be')], ids=['number', 'choice', 'switch', 'list'])
+                                              ('agent.filters', [8, 0, 8], '[8, 0, 8], but must be'), ('run.steps', 0, '0, but must be'), ('env.size', 10**4000, '<int, too long'),
+                                              ('agent.learning_rate', float('nan'), 'nan, but must be')], ids=['number', 'choice', 'switch', 'list', 'zero', 'long', 'nan'])
 def test_a_bad_setting_of_a_run_is_answered_with_one_line(tmp_path, capsys, words, key, value, said):
     (tmp_path / 'run').mkdir()
-    (tmp_path / 'run' / 'config.toml').write_text(f'{key} = {json.dumps(value)}')
+    (tmp_path / 'run' / 'config.toml').write_text(f'{key} = {json.dumps(value).lower()}')
     out = [str(tmp_path / 'new')] if words[-1] == '--out' else []
     assert main([*words, *out, '--path', str(tmp_path / 'run')]) == 2
     text = capsys.readouterr().err

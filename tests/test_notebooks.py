@@ -1,9 +1,9 @@
 """Every notebook, through nbdev's own tester, in a process of its own; the chapters that concern a backend also on the others."""
-import importlib.util
+import importlib.util, os
 
 import pytest
 
-from house import BIN, notebooks, run
+from house import BIN, call, notebooks, run
 
 OTHERS = {'jax': ('04', '05'), 'torch': ('04', '05')}  # the chapters that are always tested on other backends too
 def backends(path): # of a notebook
@@ -13,6 +13,11 @@ def backends(path): # of a notebook
         if importlib.util.find_spec(backend) is None: marks.append(pytest.mark.skip(reason=f'{backend} is not installed'))
         yield pytest.param(path, backend, id=f'{path.stem}-{backend}', marks=marks)
 
+def tested(path):
+    from nbdev.test import nbdev_test
+    nbdev_test(path, n_workers=0)
+
 @pytest.mark.parametrize('path, backend', [case for path in notebooks() for case in backends(path)])
-def test_notebook(path, backend):
-    run(BIN / 'nbdev_test', '--path', path, '--n_workers', 0, KERAS_BACKEND=backend)
+def test_notebook(path, backend, tmp_path):
+    if backend == os.environ.get('KERAS_BACKEND', 'tensorflow'): call(tested, str(path), log=tmp_path / 'log')
+    else: run(BIN / 'nbdev_test', '--path', path, '--n_workers', 0, KERAS_BACKEND=backend)

@@ -58,7 +58,7 @@ def interrupted(short, tmp_path_factory): return broken_off(short, tmp_path_fact
 
 def test_what_may_change_may_change(short, tmp_path):
     folder = broken_off(short, tmp_path / 'run')
-    changed = {'run.steps': 500, 'run.threads': 2, 'run.game_threads': 2, 'run.game_process': False, 'run.metrics_interval': 50, 'run.eval_interval': 250, 'run.checkpoint_interval': 100}
+    changed = {'run.steps': 500, 'run.threads': 2, 'run.game_threads': 2, 'run.game_process': True, 'run.metrics_interval': 50, 'run.eval_interval': 250, 'run.checkpoint_interval': 100}
     folder.config.write_text(to_toml(with_values(load_config(folder.config), changed)))
     runner, outcome = go_on(folder, say=quiet)
     assert outcome == 'finished' and runner.step == 500 and [int(row['step']) for row in rows(folder.metrics)][-3:] == [400, 452, 500]
@@ -225,7 +225,7 @@ class Brighter(gymnasium.ObservationWrapper):
 def bright(config): return Brighter(make_env(config))
 
 def test_own_network_and_own_wrapper_in_a_whole_run(short, tmp_path):
-    parts, told = dict(layers=own_layers, make_env=bright), []
+    parts, told, short = dict(layers=own_layers, make_env=bright), [], with_values(short, {'run.game_process': True})     # to which they travel
     whole, stopped = RunFolder(tmp_path / 'whole'), RunFolder(tmp_path / 'stopped')
     train(short, whole.path, say=quiet, **parts)
     broken_off(short, stopped.path, 200, **parts)

@@ -13,7 +13,8 @@ from mario_dqn.evaluation import load_episode
 from mario_dqn.report import load_json, read_rows
 from survival import SavedCheckpoint
 
-CANARY = Path(tempfile.gettempdir()) / f'mario_dqn-canary-{os.getpid()}'
+NEST = tempfile.TemporaryDirectory(prefix='mario_dqn-')  # it goes when the tests end
+CANARY = Path(NEST.name) / 'canary'
 
 class Payload:
     def __reduce__(self): return os.mkdir, (str(CANARY),)
