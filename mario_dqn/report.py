@@ -492,7 +492,7 @@ def runs_table(save_folder): # the folder that holds the runs
     "All runs as a table of plain text; raises `ConfigError` if the folder cannot be read."
     try: paths = sorted(p for p in Path(save_folder).iterdir() if (p / 'config.toml').is_file())
     except OSError as e: raise ConfigError(f'{save_folder} cannot be read as a folder of runs: {reason(e)}.') from None
-    if not paths: return f'There are no runs in {save_folder} yet.\n'
+    if not paths: return f'There are no runs in {save_folder} yet.'
     rows = [['run', 'level', 'agent steps', 'minutes', 'clear rate, sticky actions', 'mean score']]
     for path in paths:
         name = ''.join(c if c.isprintable() else '?' for c in path.name)
@@ -501,7 +501,7 @@ def runs_table(save_folder): # the folder that holds the runs
     whole = [row for row in rows if len(row) == len(rows[0])]
     widths = [max(len(row[i]) for row in (rows if i == 0 else whole)) for i in range(len(rows[0]))]
     def line(row): return '  '.join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
-    return '\n'.join(line(row).rstrip() for row in rows) + '\n'
+    return '\n'.join(line(row).rstrip() for row in rows)
 
 # %% ../nbs/10_report.ipynb #f402b943
 FILES = {

@@ -108,4 +108,5 @@ def command(python):
 def short():
     "The settings of a run that is over in seconds."
     return with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 200, 'run.eval_episodes': 1, 'run.final_episodes': 1, 'run.record': False,
-                                        'agent.precision': 'float32', 'env.stuck_limit': 10, 'run.game_process': False})
+                                        'run.games': 2, 'run.game_process': False, 'env.frame_skip': 2, 'env.stuck_limit': 10,
+                                        'agent.precision': 'float32', 'agent.dueling': False, 'agent.layer_norm': False})

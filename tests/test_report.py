@@ -90,7 +90,7 @@ def test_what_cannot_be_plotted_is_refused(copy, tmp_path):
 # the list of runs
 
 def test_a_damaged_run_does_not_hide_the_others(tmp_path):
-    assert runs_table(tmp_path) == f'There are no runs in {tmp_path} yet.\n'
+    assert runs_table(tmp_path) == f'There are no runs in {tmp_path} yet.'
     for name in ('a', 'b\nc', 'empty', 'new', 'odd', 'old'): (tmp_path / name).mkdir()
     (tmp_path / 'file').write_text('')
     (tmp_path / 'a' / 'config.toml').write_text('agent.discount = 7\n')
