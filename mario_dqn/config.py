@@ -124,6 +124,13 @@ class Settings(BaseModel):
         "What `copy.replace` makes: checked as well."
         return type(self)(**dict(self) | changes)
 
+    def model_copy(self, *, update=None, deep=False):
+        "As pydantic names it; nothing unchecked gets in this way either."
+        return self.__replace__(**update or {})
+
+    def __setattr__(self, name, value):
+        raise ConfigError(f'{self.key(name)} cannot be set, since settings stay as they are; copy.replace makes a copy with another value.')
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs):
         "For the help of the command line: a number is shown by its range."
@@ -399,8 +406,9 @@ def load_config(path, # a TOML file
                 saved=False): # as of a `Config`
     "The configuration in a TOML file; raises `ConfigError`."
     path = Path(path)
-    if path.suffix in ('.yaml', '.yml') or not path.exists() and path.with_suffix('.yaml').exists():
-        raise ConfigError(f'{path.with_suffix(".yaml")} is of an earlier version, which wrote YAML; this version reads TOML only.')
+    earlier = path if path.suffix in ('.yaml', '.yml') else path.with_suffix('.yaml')
+    if earlier.exists() and (earlier == path or not path.exists()):
+        raise ConfigError(f'{earlier} is of an earlier version, which wrote YAML; this version reads TOML only.')
     return from_toml(read_text(path, 'a configuration', limit=100_000), str(path), saved)
 
 # %% ../nbs/00_config.ipynb #31cfc71d
@@ -595,7 +603,7 @@ def kept_signals():
         came.append(number)
         before[number](number, frame)
     def report(error): # raised where nothing can be raised, as while garbage is collected
-        if not isinstance(error.exc_value, KeyboardInterrupt): usual_report(error)
+        if not (came and isinstance(error.exc_value, KeyboardInterrupt)): usual_report(error)
     with contextlib.suppress(ValueError):  # only the main thread may do this
         for number in (signal.SIGINT, signal.SIGTERM):
             if callable(signal.getsignal(number)): before[number] = signal.signal(number, note)
@@ -605,7 +613,7 @@ def kept_signals():
         if not came: raise
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
-        sys.unraisablehook = usual_report
+        if sys.unraisablehook is report: sys.unraisablehook = usual_report
     if came: before[came[0]](came[0], None)
 
 # %% ../nbs/00_config.ipynb #be6743fd

@@ -318,6 +318,7 @@ class Player {
     this.told = -1; // the decision that the kernel knows of
     this.asked = ''; // the map that the kernel is asked for
     this.maps = new Map();
+    this.refusals = new Map(); // why there is no map
     this.measureValues();
     this.makeParts();
     this.makePage();
@@ -441,11 +442,12 @@ class Player {
       this.screen.clear();
       return;
     }
+    const refusal = this.refusals.get(key);
     const hint = this.playing ? ' The map appears when the film is stopped.' : '';
-    write(this.note, (about.methods[method]?.[1] ?? '') + hint);
+    write(this.note, refusal ?? (about.methods[method]?.[1] ?? '') + hint);
     if (!this.playing && maps.has(key)) this.screen.overlay(maps.get(key), about.size, about.crop, key);
     else this.screen.clear();
-    if (this.playing || maps.has(key) || this.asked) return;
+    if (this.playing || maps.has(key) || refusal || this.asked) return;
     this.asked = key;
     this.screen.element.classList.add('busy');
     model.send({ kind: 'saliency', decision, method });
@@ -525,13 +527,11 @@ class Player {
   // The answer to a question for a map.
   hearKernel(message, buffers) {
     if (message.kind !== 'saliency') return;
+    const key = `${message.method} ${message.decision}`;
+    if (message.error) this.refusals.set(key, message.error);
+    else this.maps.set(key, new Int8Array(bytesOf(buffers[0]).slice().buffer));
     this.asked = '';
     this.screen.element.classList.remove('busy');
-    if (message.error) {
-      write(this.note, message.error);
-      return;
-    }
-    this.maps.set(`${message.method} ${message.decision}`, new Int8Array(bytesOf(buffers[0]).slice().buffer));
     this.drawMap();
   }
 
@@ -585,6 +585,7 @@ class Player {
       this.model.off('change:decision', jump);
       this.model.off('change:saliency change:speed', choices);
       this.film.close();
+      this.sight.close();
     };
   }
 
@@ -820,6 +821,8 @@ class LiveGame {
     if (about.human) listenToKeys(this.root, this.canvas, (byte, here) => this.keys(byte, here));
     this.close = () => {
       this.closed = true;
+      this.queue.forEach(({ strip }) => strip.close());
+      this.seen.forEach((sight) => sight.close());
       model.off('msg:custom', hear);
       model.off('change:running', change);
       if (about.human && model.get('running')) model.send({ kind: 'keys', byte: 0, here: false }); // nobody plays any more

@@ -67,7 +67,7 @@ def api():
             if '.' not in name and name[0] != '_': yield page, name
 
 
-def build():
+def build(site=SITE): # the folder in which the site is to lie
     "Build the site; returns the complaints, which are none if all is well."
     shutil.rmtree(STAGE, ignore_errors=True)
     shutil.copytree(NBS, STAGE, ignore=shutil.ignore_patterns('.*', '*.ipynb'))  # copies what _quarto.yml links to
@@ -89,8 +89,8 @@ def build():
         if file.is_file() and '_docs' not in file.parts and file.suffix in ('.png', '.gif', '.jpg', '.svg', '.mp4') and not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, place)
-    shutil.rmtree(SITE, ignore_errors=True)
-    shutil.move(STAGE / '_docs', SITE)
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.move(STAGE / '_docs', site)
     shutil.rmtree(STAGE)
 
     return [complaint for complaint in complaints if complaint.strip()]

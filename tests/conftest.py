@@ -1,8 +1,10 @@
 """What several tests use: a process of its own for what changes a whole process, and a run that is over in seconds."""
-import contextlib, fcntl, json, os, shutil, subprocess, sys, tempfile
+import contextlib, copy, fcntl, json, os, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault('KERAS_BACKEND', 'tensorflow')  # and not what a file in the home says
 
 from house import traces
 from mario_dqn.config import preset, with_values
@@ -31,8 +33,9 @@ def pytest_configure_node(node): # of xdist: a worker that is about to start
 
 
 def pytest_collection_modifyitems(config, items):
-    "Notebooks come first, since they take longest, and what needs the machine for itself last."
-    items.sort(key=lambda item: 2 if item.get_closest_marker('alone') else item.path.name != 'test_notebooks.py')
+    "Notebooks come first, since they take longest, and what needs the machine for itself last, with the group to which it belongs."
+    late = {item.path for item in items if item.get_closest_marker('alone') and item.get_closest_marker('xdist_group')}
+    items.sort(key=lambda item: 2 if item.get_closest_marker('alone') or item.path in late else item.path.name != 'test_notebooks.py')
     for item in items:
         if item.get_closest_marker('alone') and not item.get_closest_marker('xdist_group'): item.add_marker(pytest.mark.xdist_group('alone'))
     if config.getoption('full'): return
@@ -71,12 +74,16 @@ def pytest_sessionfinish(session):
     "Write the promises, and fail if the tests have left anything behind."
     config = session.config
     if is_worker(config): return
-    shutil.rmtree(config.locks, ignore_errors=True)
     path, left = config.getoption('promises'), sorted(set(traces()) ^ set(config.traces))
     if path: Path(path).write_text(json.dumps(PROMISES, indent=1, sort_keys=True, ensure_ascii=False) + '\n')
-    if left:
-        config.get_terminal_writer().line('\nThe tests changed the tree: ' + ', '.join(left), red=True)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if not left: return
+    words = 'The tests changed the tree: ' + ', '.join(left)
+    config.hook.pytest_runtest_logreport(report=pytest.TestReport('traces of the tests', ('tests', None, 'traces'), {}, 'failed', words, 'teardown'))  # counted as an error
+    if session.exitstatus == pytest.ExitCode.OK: session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config):
+    if not is_worker(config): shutil.rmtree(config.locks, ignore_errors=True)
 
 
 @pytest.fixture
@@ -102,6 +109,20 @@ def command(python):
     def run(*words, **options):
         return python('import sys; from mario_dqn.cli import main; sys.exit(main())', *words, **options)
     return run
+
+
+@pytest.fixture(scope='session')
+def one_game_each():
+    "Patches the protocol: each of its conditions is measured by one game, the 31 start delays too."
+    from mario_dqn import evaluation
+    usual = evaluation.protocol
+    def brief(*episodes): return [copy.replace(condition, episodes=1) for condition in usual(*episodes)]
+    @contextlib.contextmanager
+    def patch():
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            monkeypatch.setattr(evaluation, 'protocol', brief)
+            yield
+    return patch
 
 
 @pytest.fixture(scope='session')

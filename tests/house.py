@@ -1,5 +1,5 @@
 """What several tests of the whole project use: its files, commands that are run, and functions that are called in a process of their own."""
-import atexit, multiprocessing, os, shutil, subprocess, sys
+import multiprocessing, os, shutil, subprocess, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,14 +17,14 @@ COPIES = multiprocessing.get_context('forkserver')
 COPIES.set_forkserver_preload(['mario_dqn.network', 'gym_super_mario_bros', 'matplotlib.pyplot', 'nbdev.test', 'nbdev.serve_drv'])
 
 def _begin(function, words, log, folder):
-    file = os.open(log, os.O_WRONLY | os.O_CREAT)
-    for stream in (1, 2): os.dup2(file, stream)
+    with open(log, 'a') as file:
+        for stream in (1, 2): os.dup2(file.fileno(), stream)
     os.chdir(folder)
-    try: function(*words)
-    finally: atexit._run_exitfuncs()  # which a copy would leave out
+    function(*words)
 
 def call(function, *words, log, cwd=ROOT): # what can be pickled, and a file for what is said
     "Call a function in a process of its own; returns all it said, and fails with that if the function does."
+    log.touch()
     process = COPIES.Process(target=_begin, args=(function, words, log, cwd))
     process.start()
     process.join()

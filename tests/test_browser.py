@@ -431,11 +431,11 @@ def test_two_players_go_together(live):
 # tutorials
 
 TRAINING = '''
-import tempfile
+import os
 from mario_dqn.config import RunFolder, preset, with_values
 from mario_dqn.live import LiveTraining
 from mario_dqn.training import train
-folder = RunFolder(tempfile.mkdtemp() + '/run')
+folder = RunFolder(os.path.abspath('run'))
 _ = train(with_values(preset('tiny'), {'run.steps': 600, 'run.eval_interval': 200, 'run.record': False}), folder.path, callbacks=[LiveTraining(folder, seconds=1)], say=lambda sentence: None)'''
 
 def test_a_training_is_drawn_while_it_runs(lab):

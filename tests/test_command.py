@@ -13,29 +13,33 @@ SHORT = ['--preset', 'tiny', '--steps', '200', '--run.games', '2', '--run.no-rec
 SHELL = shlex.quote(sys.executable) + ' -c "import sys; from mario_dqn.cli import main; sys.exit(main())"'
 
 
+pytestmark = pytest.mark.xdist_group('command')                                     # so that this run is made once
+
+
 @pytest.fixture(scope='module')
-def run(tmp_path_factory):
+def run(tmp_path_factory, one_game_each):
     "A finished run, in a folder whose name has a space and an apostrophe."
     folder = RunFolder(tmp_path_factory.mktemp('runs') / "o'neil's run")
-    assert main(['train', *SHORT, '--out', str(folder.path)]) == 0
+    with one_game_each(): assert main(['train', *SHORT, '--out', str(folder.path)]) == 0
     return folder
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
+def here(tmp_path, monkeypatch, capsys, one_game_each):
     "Runs a command in this process, in an empty folder; returns what `subprocess.run` does."
     monkeypatch.chdir(tmp_path)
     def call(*words):
         capsys.readouterr()
-        code = main([str(word) for word in words])
+        with one_game_each(): code = main([str(word) for word in words])
         return types.SimpleNamespace(returncode=code, **dict(zip(('stdout', 'stderr'), capsys.readouterr())))
     return call
 
 
 # paths and commands
 
-def test_a_tilde_behind_an_equals_sign_is_the_home(command, tmp_path):
-    done = command('train', *SHORT, '--out=~/tilde', HOME=str(tmp_path))
+def test_a_tilde_behind_an_equals_sign_is_the_home(here, tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    done = here('train', *SHORT, '--out=~/tilde')
     assert done.returncode == 0 and (tmp_path / 'tilde' / 'results.json').exists() and not (tmp_path / '~').exists(), done.stderr
 
 def test_a_tilde_is_the_home_in_a_list_too(monkeypatch, tmp_path):
@@ -328,7 +332,7 @@ def test_a_bad_setting_of_a_run_is_answered_with_one_line(tmp_path, capsys, word
     (['resume'], '--path is missing'), (['train', '--env.size'], 'without a value'), (['plot', '--path'], '--path is (), but must be one or more of a path.'), (['train', '--out'], '--out is without a value, but must be a path.'),
     (['resume', '--path'], '--path is without a value, but must be a path.'), (['evaluate', '--path'], 'must be a path'), (['infer', '--seed', '1', '--seed', 'x'], "--seed is 'x', but"),
     (['train', '--set', 'agent.discount=0.95'], 'every setting is a flag'), (['bench', '--force'], 'is not an option of mario_dqn bench'),
-    (['train', '--preset', 'tiny', '--config', 'x.toml'], 'only one of them'), (['train', '--run.own_parts', 'x'], 'is not an option'), (['train', '--config', 'old.yaml'], 'reads TOML only'),
+    (['train', '--preset', 'tiny', '--config', 'x.toml'], 'only one of them'), (['train', '--run.own_parts', 'x'], 'is not an option'), (['train', '--config', 'old.yaml'], 'No such file'),
 ], ids=lambda value: ' '.join(value) if isinstance(value, list) else '')
 def test_a_wrong_word_is_answered_with_one_line(capsys, words, said):
     assert main(words) == 2

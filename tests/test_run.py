@@ -34,7 +34,13 @@ def broken_off(config, path, at=200, **options):
 def rows(path):
     with open(path, newline='') as file: return list(csv.DictReader(file))
 
+PROTOCOL = evaluation.protocol
+
 def quiet(sentence): pass
+
+@pytest.fixture(autouse=True)
+def _brief(one_game_each):
+    with one_game_each(): yield
 
 
 # going on
@@ -64,7 +70,7 @@ def test_what_may_change_may_change(short, tmp_path):
     assert outcome == 'finished' and runner.step == 500 and [int(row['step']) for row in rows(folder.metrics)][-3:] == [400, 450, 500]
 
 def test_a_kept_checkpoint_makes_a_finished_run_longer_exactly(short, tmp_path):
-    kept = with_values(short, {'run.keep_checkpoint': True, 'run.checkpoint_interval': 100})
+    kept = with_values(short, {'run.keep_checkpoint': True, 'run.checkpoint_interval': 100, 'run.game_process': True, 'agent.dueling': True, 'agent.layer_norm': True})
     train(kept, tmp_path / 'run', say=quiet)
     folder = RunFolder(tmp_path / 'run')
     assert stage(folder) == 'measuring' and newest_checkpoint(folder.checkpoints)[0].step == 400
@@ -251,7 +257,7 @@ def test_an_environment_that_is_no_mario_is_learned_in_a_whole_run(short, tmp_pa
 
 def test_kept_rows_of_players_that_do_not_learn_are_what_would_be_measured():
     config = preset('default')
-    kept = evaluation.kept_baselines(config.env, evaluation.protocol(config.run.final_episodes))
+    kept = evaluation.kept_baselines(config.env, PROTOCOL(config.run.final_episodes))
     assert [row['name'] for row in kept] == ['random', 'right', 'tape']
-    fresh = evaluation.run_protocol([evaluation.Player('right', 'always right and run', [0])], config.env, evaluation.protocol(100)[3:])['players'][0]['conditions'][0]
+    fresh = evaluation.run_protocol([evaluation.Player('right', 'always right and run', [0])], config.env, PROTOCOL(100)[3:])['players'][0]['conditions'][0]
     assert kept[1]['conditions'][3] == json.loads(json.dumps(fresh))

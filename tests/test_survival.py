@@ -77,7 +77,7 @@ def epsilons(folder):
 @pytest.mark.parametrize('kills', [10, pytest.param(50, marks=pytest.mark.full)])
 def test_a_run_that_is_killed_leaves_the_same_files_as_one_left_alone(tmp_path, promise, kills):
     config = with_values(preset('tiny'), {'run.steps': 48 * kills, 'run.checkpoint_interval': 20, 'run.eval_interval': 160, 'run.eval_episodes': 1, 'run.record': False,
-                                          'agent.learning_starts': 64})
+                                          'run.games': 2, 'env.frame_skip': 2, 'env.stuck_limit': 10, 'agent.learning_starts': 64})
     (tmp_path / 'config.toml').write_text(to_toml(config))
     alone, killed = RunFolder(tmp_path / 'alone'), RunFolder(tmp_path / 'killed')
     done = subprocess.run([sys.executable, '-c', KILLER, tmp_path / 'config.toml', alone, killed, str(kills), '0'], capture_output=True, text=True)
@@ -152,6 +152,20 @@ def test_a_run_that_is_asked_to_stop_saves_the_step_of_the_signal(tmp_path, prom
         if stop['moment'] != 'start': assert stop['checkpoint'] == stop['metrics'] == stop['machine'] and stop['stage'] == 'training', stop
         if stop['seconds'] is not None: assert stop['seconds'] < 60, stop
     promise('SIGINT or SIGTERM, at the start and after updates', 'exit code 130 or 143', len(stops))
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='/proc tells what a process has loaded')
+@pytest.mark.parametrize('number, moment', [(2, 'while TensorFlow is imported'), (15, 'in its folder')])
+def test_a_start_is_called_off(tmp_path, number, moment):
+    folder = tmp_path / 'run'
+    words = ['train', '--preset', 'tiny', '--steps', '100000', '--out', folder]
+    started = subprocess.Popen([sys.executable, '-m', 'mario_dqn', *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def has_come(): return folder.exists() if number == 15 else 'tensorflow' in Path(f'/proc/{started.pid}/maps').read_text()
+    while started.poll() is None and not has_come(): time.sleep(0.02)
+    started.send_signal(number)
+    try: out, err = started.communicate(timeout=100)
+    finally: started.kill()
+    assert started.returncode == 128 + number and 'Traceback' not in err, (out, err)
+    assert not [path for path in folder.rglob('*') if path.name.startswith('.') and path.name != '.lock']
 
 LOOP = '''
 from mario_dqn.config import preset, with_values
