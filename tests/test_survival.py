@@ -77,7 +77,8 @@ def epsilons(folder):
 @pytest.mark.parametrize('kills', [10, pytest.param(50, marks=pytest.mark.full)])
 def test_a_run_that_is_killed_leaves_the_same_files_as_one_left_alone(tmp_path, promise, kills):
     config = with_values(preset('tiny'), {'run.steps': 48 * kills, 'run.checkpoint_interval': 20, 'run.eval_interval': 160, 'run.eval_episodes': 1, 'run.record': False,
-                                          'run.games': 2, 'env.frame_skip': 2, 'env.stuck_limit': 10, 'agent.learning_starts': 64})
+                                          'run.games': 2, 'env.frame_skip': 2, 'env.stuck_limit': 10, 'agent.learning_starts': 64,
+                                          'agent.dueling': False, 'agent.layer_norm': False})
     (tmp_path / 'config.toml').write_text(to_toml(config))
     alone, killed = RunFolder(tmp_path / 'alone'), RunFolder(tmp_path / 'killed')
     done = subprocess.run([sys.executable, '-c', KILLER, tmp_path / 'config.toml', alone, killed, str(kills), '0'], capture_output=True, text=True)
