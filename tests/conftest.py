@@ -33,13 +33,8 @@ def pytest_configure_node(node): # of xdist: a worker that is about to start
 
 
 def pytest_collection_modifyitems(config, items):
-    "The longest come first, and what needs the machine for itself when all others are short, or last."
-    mixed = {item.path for item in items if item.get_closest_marker('alone') and item.get_closest_marker('xdist_group')}  # groups that stay together
-    def place(item):
-        if item.path.name == 'test_notebooks.py': return 0
-        if item.path in mixed: return 1
-        return 3 if item.get_closest_marker('alone') else 2
-    items.sort(key=place)
+    "Notebooks come first, since they take longest, and of each group, or of all, what needs the machine for itself last."
+    items.sort(key=lambda item: 2 if item.get_closest_marker('alone') else item.path.name != 'test_notebooks.py')
     for item in items:
         if item.get_closest_marker('alone') and not item.get_closest_marker('xdist_group'): item.add_marker(pytest.mark.xdist_group('alone'))
     if config.getoption('full'): return
