@@ -2,7 +2,7 @@
 
 Usage: python experiments/soak.py [--minutes 20] [--warm-up 17] [--out experiments/soak.csv]
        python experiments/soak.py --process NUMBER --run FOLDER     watches a run that is going on already
-The warm-up lasts until the replay memory is full, since its pages come into being as they are written. Linux only.
+The warm-up lasts until the replay memory is full, so that every step does the same work. Linux only.
 """
 import argparse, contextlib, csv, os, subprocess, sys, tempfile, time
 from pathlib import Path
