@@ -12,7 +12,7 @@ import argparse, csv, io, itertools, json, statistics, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from mario_dqn.config import write_atomic
+from mario_dqn.run.files import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 VARIANTS = {

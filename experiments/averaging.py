@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from mario_dqn.agent import average_share
-from mario_dqn.checkpoint import build_agent
-from mario_dqn.config import AgentConfig, Config, RunFolder, load_config, with_values, write_atomic
+from mario_dqn.run.checkpoint import build_agent
+from mario_dqn.settings import AgentConfig, Config, with_values
+from mario_dqn.run.files import RunFolder, load_config, write_atomic
 from mario_dqn.env import SELECTION
 from mario_dqn.evaluation import Condition, evaluate
-from mario_dqn.training import Callback, new_folder, stage, train
+from mario_dqn.run.train import Callback, new_folder, stage, train
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / 'experiments/averaging.csv'

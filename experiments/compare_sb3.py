@@ -29,7 +29,7 @@ WARM = 100 # steps of all games with learning before the clock starts
 
 def config():
     "Our configuration for the comparison."
-    from mario_dqn.config import Config, with_values
+    from mario_dqn.settings import Config, with_values
     return with_values(Config(), {
         'env.actions': 'right_only', 'agent.precision': 'float32', 'agent.value_bins': 0, 'agent.layer_norm': False, 'agent.target_acts': False, 'agent.average_updates': 0,
         'agent.dueling': False, 'agent.double': False, 'agent.n_step': 1, 'agent.priority_exponent': 0.0, 'agent.importance_exponent': 0.0,
@@ -56,9 +56,9 @@ class Clock:
 def ours(seconds):
     "Measure our loop."
     settings = config()
-    from mario_dqn.config import set_threads
+    from mario_dqn.run.files import set_threads
     set_threads(settings.run.threads)
-    from mario_dqn.training import Practice
+    from mario_dqn.run.train import Practice
     practice, clock = Practice(settings), Clock(seconds)
     practice.begin()
     while practice.agent.updates == 0: practice.vector_step()

@@ -9,7 +9,8 @@ replace those that it had. Two cores and nothing beside them, or the minutes say
 import argparse, csv, json, subprocess, sys
 from pathlib import Path
 
-from mario_dqn.config import Config, RunFolder, write_atomic
+from mario_dqn.settings import Config
+from mario_dqn.run.files import RunFolder, write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / 'experiments/half_hour.json'

@@ -9,11 +9,11 @@ import statistics, time
 
 import numpy as np
 
-from mario_dqn.checkpoint import build_agent
-from mario_dqn.config import Config
+from mario_dqn.run.checkpoint import build_agent
+from mario_dqn.settings import Config
 from mario_dqn.env import TRAINING, episode_seed, make_env
 from mario_dqn.replay import Replay, replay_bytes
-from mario_dqn.training import kernel_numbers
+from mario_dqn.run.train import kernel_numbers
 
 CAPACITY, EPISODES, REPEATS = 1_000_000, 16, 200
 

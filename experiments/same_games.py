@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mario_dqn.checkpoint import load_agent
-from mario_dqn.config import ConfigError
+from mario_dqn.run.checkpoint import load_agent
+from mario_dqn.settings import ConfigError
 from mario_dqn.evaluation import Condition, first_difference, load_episode, play_episodes, save_episode
 
 DELAYS = Condition('noops', 'start delays', episodes=20, noops='all')

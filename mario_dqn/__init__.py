@@ -1,7 +1,7 @@
 """Deep Q-Learning on Super Mario Bros.; the names that people start with, each imported when it is asked for."""
 __version__ = "0.1.0"
 
-PLACES = {'Config': 'config', 'make_env': 'env', 'evaluate': 'evaluation', 'load_agent': 'checkpoint', 'train': 'training', 'Player': 'playback'}
+PLACES = {'Config': 'settings', 'make_env': 'env', 'evaluate': 'evaluation', 'load_agent': 'run.checkpoint', 'train': 'run.train', 'Player': 'show.player'}
 __all__ = [*PLACES]
 
 

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target', 'huber', 'cross_entropy', 'beyond_bins',
-           'of_action', 'Learner', 'UpdateResult', 'step_size', 'average_share', 'Follower', 'places', 'Agent',
-           'learning_variables', 'agent_arrays', 'restore_agent']
+           'of_action', 'Learner', 'UpdateResult', 'step_size', 'average_share', 'Follower', 'places', 'Agent']
 
 # %% ../nbs/05_agent.ipynb #1a27a37f
 from typing import NamedTuple
 import numpy as np
-from .config import AgentConfig, import_keras, shown
+from .settings import AgentConfig, shown
 from .network import bell, expectation, frames_last, outputs_with, q_layers, q_network, training_layers
+from .run.files import import_keras
 keras = import_keras()
 
 # %% ../nbs/05_agent.ipynb #95701a92
@@ -233,27 +233,3 @@ class Agent:
                 raise ValueError(f'The weights do not fit the network: {name}{layer} is {given.get(name, "missing")}, but the network needs {wanted.get(name, "none")}.')
         for name, variable in variables.items(): variable.assign(weights[name])
         self.follower.predict_on_batch(np.ones(len(self.follower.networks), 'float32'))
-
-# %% ../nbs/05_agent.ipynb #cd518f96
-def learning_variables(agent): # `Agent`
-    "Every variable that learning changes, by name: the networks, and Adam's steps and moments."
-    optimizer = agent.learner.optimizer
-    if not optimizer.built: optimizer.build(agent.learner.trainable_variables)  # otherwise built by the first update
-    groups = dict(online=agent.online.weights, target=agent.target.weights, adam=optimizer.variables)
-    if agent.average is not agent.actor: groups['average'] = agent.average.weights
-    return {f'{group}/{i}': variable for group, variables in groups.items() for i, variable in enumerate(variables)}
-
-def agent_arrays(agent): # `Agent`
-    "Everything that an agent has learned, as arrays by name; beside it there is only its count of updates."
-    return {name: keras.ops.convert_to_numpy(variable) for name, variable in learning_variables(agent).items()}
-
-def restore_agent(agent, # `Agent`
-                  arrays): # as `agent_arrays` gives them
-    "Take over what an agent had learned; raises `ValueError`, before anything is changed, if it does not fit."
-    variables = learning_variables(agent)
-    def kind(dtype): return 'a whole number' if 'int' in str(dtype) else str(dtype)     # 64 bits with TensorFlow, 32 with JAX
-    wanted = {name: f'{kind(variable.dtype)} {tuple(variable.shape)}' for name, variable in variables.items()}
-    given = {name: f'{kind(array.dtype)} {array.shape}' for name, array in arrays.items()}
-    for name in sorted(wanted.keys() | given.keys()):
-        if wanted.get(name) != given.get(name): raise ValueError(f'{name} is {given.get(name, "missing")}, but must be {wanted.get(name, "left out")}.')
-    for name, variable in variables.items(): variable.assign(np.asarray(arrays[name], str(variable.dtype)))

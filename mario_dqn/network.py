@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 import cv2
 import numpy as np
-from .config import import_keras
+from .run.files import import_keras
 keras = import_keras()
 
 # %% ../nbs/04_network.ipynb #4f7359fd

@@ -61,7 +61,7 @@ def api():
     exec((ROOT / 'mario_dqn/_modidx.py').read_text(encoding='utf-8'), found)
     for module, names in found['d']['syms'].items():
         source = (ROOT / (module.replace('.', '/') + '.py')).read_text(encoding='utf-8')
-        page = re.search(r'File to edit: \.\./nbs/(\S+)\.ipynb', source)[1] + '.html'
+        page = re.search(r'File to edit: (?:\.\./)+nbs/(\S+)\.ipynb', source)[1] + '.html'
         for name in names:
             name = name.removeprefix(module + '.')
             if '.' not in name and name[0] != '_': yield page, name

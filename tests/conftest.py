@@ -7,7 +7,7 @@ import pytest
 os.environ.setdefault('KERAS_BACKEND', 'tensorflow')  # and not what a file in the home says
 
 from house import traces
-from mario_dqn.config import preset, with_values
+from mario_dqn.settings import preset, with_values
 
 PROMISES = {}  # what was tried, in words: how often what was found, and what was lost
 
@@ -87,7 +87,7 @@ def pytest_unconfigure(config):
 
 @pytest.fixture
 def promise(request):
-    "Says what a test has tried, for the table of chapter 12; it counts if the test passes."
+    "Says what a test has tried, for the table of chapter 15; it counts if the test passes."
     def say(tried, found, times=1, lost='nothing'): request.node.user_properties.append(('promise', (tried, found, times, lost)))
     return say
 

@@ -3,8 +3,8 @@ import builtins, contextlib, errno, functools, os, shutil, threading
 
 import numpy as np
 
-from mario_dqn.checkpoint import Checkpoints, load_weights, newest_checkpoint, save_weights
-from mario_dqn.config import RunFolder
+from mario_dqn.run.checkpoint import Checkpoints, load_weights, newest_checkpoint, save_weights
+from mario_dqn.run.files import RunFolder
 
 UNLIMITED = 10**9  # operations
 

@@ -5,8 +5,9 @@ from copy import replace
 import numpy as np
 import pytest
 
-from mario_dqn.agent import Agent, agent_arrays, restore_agent
-from mario_dqn.config import AgentConfig
+from mario_dqn.agent import Agent
+from mario_dqn.run.checkpoint import agent_arrays, restore_agent
+from mario_dqn.settings import AgentConfig
 from mario_dqn.network import frames_last, keras
 from mario_dqn.replay import Batch
 
@@ -18,9 +19,11 @@ OTHERS_RARELY = ['tensorflow', pytest.param('jax', marks=pytest.mark.full), pyte
 LEARN = '''
 import sys, hashlib, numpy as np, keras
 exec(sys.argv[1])
-from mario_dqn.agent import Agent, agent_arrays
-from mario_dqn.checkpoint import load_agent
-from mario_dqn.config import AgentConfig, set_threads, shipped_agent
+from mario_dqn.agent import Agent
+from mario_dqn.run.checkpoint import agent_arrays
+from mario_dqn.run.checkpoint import load_agent
+from mario_dqn.settings import AgentConfig
+from mario_dqn.run.files import set_threads, shipped_agent
 from mario_dqn.replay import Batch
 set_threads(1)
 rng, answers = np.random.default_rng(0), []
@@ -54,7 +57,7 @@ import keras
 keras.config.set_dtype_policy('mixed_float16'); keras.config.set_image_data_format('channels_first')
 seen, kept = [], keras.config.set_dtype_policy
 keras.config.set_dtype_policy = lambda *policy: (seen.append(policy), kept(*policy))
-from mario_dqn.agent import Agent; from mario_dqn.config import AgentConfig
+from mario_dqn.agent import Agent; from mario_dqn.settings import AgentConfig
 Agent(AgentConfig(precision='bfloat16'), (4, 68, 68), 2)
 print(keras.config.dtype_policy().name, keras.config.image_data_format(), seen)'''
     assert python(code).stdout.split('\n')[0] == 'mixed_float16 channels_first []'
@@ -64,7 +67,7 @@ print(keras.config.dtype_policy().name, keras.config.image_data_format(), seen)'
 def test_an_update_works_with_every_backend(python, backend):
     code = f'''
 import itertools, numpy as np
-from mario_dqn.agent import Agent; from mario_dqn.config import AgentConfig; from mario_dqn.replay import Batch
+from mario_dqn.agent import Agent; from mario_dqn.settings import AgentConfig; from mario_dqn.replay import Batch
 frames = np.random.default_rng(0).integers(0, 256, (2, 16, 4, 36, 36), np.uint8)
 batch = Batch(frames[0], np.zeros(16, int), np.ones(16, 'f4'), frames[1], np.zeros(16, 'f4'), np.ones(16, 'f4'), np.arange(16))
 for bins, double in ((51, True), (0, False)):
@@ -78,9 +81,9 @@ for bins, double in ((51, True), (0, False)):
 
 CONTINUE = '''
 import sys, json, pathlib, numpy as np
-from mario_dqn.checkpoint import newest_checkpoint
-from mario_dqn.config import preset, with_values
-from mario_dqn.training import Callback, Interrupted, go_on, train
+from mario_dqn.run.checkpoint import newest_checkpoint
+from mario_dqn.settings import preset, with_values
+from mario_dqn.run.train import Callback, Interrupted, go_on, train
 import signal
 class Stop(Callback):
     def interval(self, runner, row):
@@ -168,10 +171,11 @@ def test_importing_the_package_sets_nothing_and_a_run_sets_its_threads(python, b
     code = '''
 import os
 before = dict(os.environ)
-import mario_dqn.cli, mario_dqn.training, mario_dqn.playback
+import mario_dqn.cli, mario_dqn.run.train, mario_dqn.show.player
 print(sorted(name for name in os.environ if 'THREAD' in name and before.get(name) != os.environ[name]))
-from mario_dqn.config import preset, set_threads, threads_in_force, with_values
-from mario_dqn.checkpoint import build_agent
+from mario_dqn.settings import preset, with_values
+from mario_dqn.run.files import set_threads, threads_in_force
+from mario_dqn.run.checkpoint import build_agent
 build_agent(with_values(preset('tiny'), {'run.threads': 3, 'agent.precision': 'float32'}))
 print(threads_in_force())'''
     done = python(code, KERAS_BACKEND=backend)

@@ -140,10 +140,12 @@ def notebook(*cells): # sources of code cells
 SETUP = '''
 import numpy as np
 from copy import replace
-from mario_dqn.checkpoint import load_agent
-from mario_dqn.config import shipped_agent
+from mario_dqn.run.checkpoint import load_agent
+from mario_dqn.run.files import shipped_agent
 from mario_dqn.evaluation import load_episode
-from mario_dqn.playback import FilmRecorder, Player, compare, pictures_of, play_human, record, saliency, watch
+from mario_dqn.show.film import FilmRecorder
+from mario_dqn.show.saliency import saliency
+from mario_dqn.show.player import Player, compare, pictures_of, play_human, record, watch
 folder = shipped_agent()
 agent, config = load_agent(folder)'''
 
@@ -177,7 +179,7 @@ ones = np.ones(400)
 tape = bytes(1600)
 long = replace(long, film=recorder.film(), frames=np.zeros((401, 68, 68), np.uint8), rewards=ones, positions=np.arange(401), times=np.arange(401),
                episode=replace(long.episode, actions=ones.astype(int), positions=np.arange(400), tape=tape, noops=0))
-Player._ipython_display_ = lambda self: __import__('mario_dqn.playback').playback.show_widget(self, 'numbers')
+Player._ipython_display_ = lambda self: __import__('mario_dqn.show.player').show.player.show_widget(self, 'numbers')
 numbers = Player(long)
 numbers'''
 
@@ -435,9 +437,10 @@ def test_two_players_go_together(live):
 
 TRAINING = '''
 import os
-from mario_dqn.config import RunFolder, preset, with_values
-from mario_dqn.live import LiveTraining
-from mario_dqn.training import train
+from mario_dqn.settings import preset, with_values
+from mario_dqn.run.files import RunFolder
+from mario_dqn.show.live import LiveTraining
+from mario_dqn.run.train import train
 folder = RunFolder(os.path.abspath('run'))
 _ = train(with_values(preset('tiny'), {'run.steps': 600, 'run.eval_interval': 200, 'run.record': False}), folder.path, callbacks=[LiveTraining(folder, seconds=1)], say=lambda sentence: None)'''
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mario_dqn.checkpoint import (FORMAT, Checkpoints, build_agent, load_agent, newest_checkpoint, pack_arrays, read_checkpoint, save_weights, sha256, sorted_text,
-                                  unpack_arrays)
-from mario_dqn.config import AgentConfig, Config, ConfigError, EnvConfig, RunFolder, network_size, to_toml, write_atomic
+from mario_dqn.run.checkpoint import Checkpoints, FORMAT, build_agent, load_agent, newest_checkpoint, pack_arrays, read_checkpoint, save_weights, sha256, sorted_text, unpack_arrays
+from mario_dqn.settings import AgentConfig, Config, ConfigError, EnvConfig, network_size, to_toml
+from mario_dqn.run.files import RunFolder, write_atomic
 from mario_dqn.env import action_bytes
 from mario_dqn.network import q_network
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mario_dqn.cli import main, parse, resume_words
-from mario_dqn.config import AgentConfig, Config, EnvConfig, RunConfig, RunFolder, load_config, preset, span, to_toml, with_values
+from mario_dqn.settings import AgentConfig, Config, EnvConfig, RunConfig, preset, span, to_toml, with_values
+from mario_dqn.run.files import RunFolder, load_config
 
 from house import ROOT
 SHORT = ['--preset', 'tiny', '--steps', '200', '--run.games', '2', '--run.no-record', '--run.final_episodes', '1', '--run.eval_interval', '200', '--run.eval_episodes', '1',

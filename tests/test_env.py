@@ -5,8 +5,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-from mario_dqn.config import EnvConfig
-from mario_dqn.env import MarioEnv, StuckLimit, env_state, make_env, replay_tape, restore_env, snapshot_of, take_snapshot, tape
+from mario_dqn.settings import EnvConfig
+from mario_dqn.env import MarioEnv, StuckLimit, make_env, replay_tape, snapshot_of, take_snapshot, tape
+from mario_dqn.run.state import env_state, restore_env
 
 PLAYING, CLEARED, WORLD, STAGE = 0x0770, 2, 0x075f, 0x075c  # places in the memory of the console
 

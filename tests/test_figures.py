@@ -4,8 +4,8 @@ import json
 import pytest
 
 from house import ROOT
-from mario_dqn.config import shipped_agent
-from mario_dqn.report import results_table
+from mario_dqn.run.files import shipped_agent
+from mario_dqn.show.report import results_table
 
 README, NOTES = (path.read_text(encoding='utf-8') for path in (ROOT / 'README.md', shipped_agent().notes))
 RESULTS, MACHINE = (json.loads(path.read_text()) for path in (shipped_agent().results, shipped_agent().machine))

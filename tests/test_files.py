@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mario_dqn.checkpoint import Checkpoints
-from mario_dqn.config import write_atomic
+from mario_dqn.run.checkpoint import Checkpoints
+from mario_dqn.run.files import write_atomic
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='/proc is needed')
 

@@ -6,11 +6,12 @@ import numpy as np
 import psutil
 import pytest
 
-from mario_dqn.config import ConfigError, EnvConfig, TrainingError, preset
+from mario_dqn.settings import ConfigError, EnvConfig, TrainingError, preset
 from mario_dqn.env import MarioEnv, make_env
 from mario_dqn.evaluation import Condition, play_episodes
-from mario_dqn.training import Practice, Runner, train
-from mario_dqn.vector import Game, GameFault, GameProcess, GameVector, ServingProcess, StartPool, portable
+from mario_dqn.run.train import Practice, Runner, train
+from mario_dqn.games import Game, GameFault, GameVector, StartPool
+from mario_dqn.run.process import GameProcess, ServingProcess, portable
 
 FIELD = EnvConfig(size=42, actions='right_only')
 WORLD, STAGE, MODE = 0x075f, 0x075c, 0x0770  # places in the console's memory
@@ -181,7 +182,7 @@ def test_what_others_print_or_lay_in_the_folder_does_not_end_the_process_of_the_
 import sys; sys.path = [place for place in sys.path if place] + ['']      # as in a notebook, whose own modules are loaded already
 import numpy, cv2, json, pickle
 sys.path.insert(0, sys.path.pop())
-from mario_dqn.config import EnvConfig; from mario_dqn.vector import GameProcess
+from mario_dqn.settings import EnvConfig; from mario_dqn.run.process import GameProcess
 games = GameProcess(EnvConfig(size=42), 2); games.reset(); games.step_async([0, 1]); print(games.step_wait().reward.shape); games.close()'''
     done = python(code, PYTHONSAFEPATH='1', PYTHONPATH=str(tmp_path / 'site'))
     assert done.returncode == 0 and done.stdout.split('\n')[-2] == '(2,)', done.stdout + done.stderr
@@ -239,7 +240,7 @@ def test_an_interrupt_on_the_way_of_a_message_ends_in_words(moment, monkeypatch)
     else:
         games.step_async([0, 1])
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr('mario_dqn.vector.pickle.loads', broken)
+            patch.setattr('mario_dqn.run.process.pickle.loads', broken)
             games.step_wait()
     games.pipe = pipe
     with pytest.raises(TrainingError, match='interrupt came in the middle'): games.step_wait()
@@ -406,7 +407,7 @@ def test_an_error_of_a_call_comes_through():
 
 WAITING = '''
 import sys, time
-from mario_dqn.vector import Workers, answers
+from mario_dqn.games import Workers, answers
 workers = Workers(1)
 calls = [workers.submit(time.sleep, float(sys.argv[1]))]
 print('waiting', flush=True)
@@ -435,8 +436,8 @@ def test_a_process_that_was_suspended_takes_nothing_for_hung(waiting):
 
 PLAYING = '''
 import sys, time
-from mario_dqn.config import EnvConfig
-from mario_dqn.vector import GameProcess
+from mario_dqn.settings import EnvConfig
+from mario_dqn.run.process import GameProcess
 games = GameProcess(EnvConfig(actions='right_only', size=42), 2)
 games.reset()
 print(games.process.pid, flush=True)

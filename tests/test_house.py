@@ -7,7 +7,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 from house import BIN, ROOT, copy_tree, notebooks, run, tracked
 
-FORBIDDEN = {'nbdev', 'fastcore', 'execnb', 'pandas', 'sklearn'}  # the package runs without them
+FORBIDDEN = {'nbdev', 'execnb', 'pandas', 'sklearn'}  # the package runs without them
 MACHINE_PATH = re.compile(r'(?<![\w/:.…])(?:/(?!proc/|etc/|dev/)[\w.-]+/|[A-Z]:\\)[\w.-].{0,60}')
 
 
@@ -21,33 +21,39 @@ def test_export_and_clean_change_nothing(tmp_path):
     assert [name for name in sorted(after) if not filecmp.cmp(copy / name, ROOT / name, shallow=False)] == []
 
 
-def imports(code): # Python source
-    "The modules that it imports, with their full names."
+def imports(code, module=''): # Python source, and the full name of the module that it is
+    "The modules and names that it imports, with their full names."
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import): yield from (alias.name for alias in node.names)
         if isinstance(node, ast.ImportFrom):
-            module = '.'.join(filter(None, ['mario_dqn' if node.level else '', node.module]))
-            yield from [module] if module != 'mario_dqn' else (f'mario_dqn.{alias.name}' for alias in node.names)
+            above = module.split('.')[:-node.level] if node.level else []
+            yield from ('.'.join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names)
 
 def modules():
-    "For each exported module its name, the number of its chapter and its text."
-    for path in sorted((ROOT / 'mario_dqn').glob('[!_]*.py')):
+    "For each exported module its full name, the number of its chapter and its text."
+    for path in sorted((ROOT / 'mario_dqn').rglob('[!_]*.py')):
         text = path.read_text(encoding='utf-8')
-        source = re.search(r'File to edit: \.\./nbs/((\d+)\S*\.ipynb)', text)
-        assert source, f'mario_dqn/{path.name} comes from no numbered chapter'
-        yield f'mario_dqn.{path.stem}', int(source[2]), text
+        source = re.search(r'File to edit: (?:\.\./)+nbs/((\d+)\S*\.ipynb)', text)
+        place = path.relative_to(ROOT).with_suffix('')
+        assert source, f'{place} comes from no numbered chapter'
+        yield '.'.join(place.parts), int(source[2]), text
 
 CHAPTER = {name: number for name, number, _ in modules()}
+GROUND = 'mario_dqn.run.files'  # rests on the settings alone, so that every other chapter may rest on it
 
-def later(code, number): # Python source, and the number of its chapter
+def later(code, number, module=''): # Python source, the number of its chapter, and the full name of the module that it is
     "What it imports from a chapter that is not before it."
-    names = ['.'.join(name.split('.')[:2]) for name in imports(code) if name.startswith('mario_dqn.')]
-    return [name for name in names if CHAPTER.get(name, -1) >= number]
+    found = {place for name in imports(code, module) for place in (name, name.rpartition('.')[0]) if CHAPTER.get(place, -1) >= number}
+    return sorted(found - {GROUND})
 
 @pytest.mark.parametrize('name, number, text', [pytest.param(*module, id=module[0]) for module in modules()])
 def test_a_module_imports_only_from_chapters_before_it(name, number, text):
-    assert later(text, number) == []
+    assert later(text, number, name) == []
     assert [name for name in imports(text) if name.split('.')[0] in FORBIDDEN] == []
+
+def test_the_ground_floor_rests_on_the_settings_alone():
+    text, = (text for name, _, text in modules() if name == GROUND)
+    assert later(text, 2, GROUND) == [] and 'mario_dqn.settings.ConfigError' in imports(text, GROUND)
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'nbs').glob('[0-9]*.ipynb')), ids=lambda path: path.stem)
 def test_a_chapter_uses_only_itself_and_chapters_before_it(path):

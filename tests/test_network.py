@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from mario_dqn.config import AgentConfig
+from mario_dqn.settings import AgentConfig
 from mario_dqn.network import faster_precision, graphics_name, keras, layer_policy, outputs_with, processor_flags, q_network, training_layers
 
 PLAIN = AgentConfig(value_bins=0, precision='float32')

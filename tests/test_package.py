@@ -20,15 +20,15 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_modules_the_page_and_the_shipped_agent_and_nothing_else(wheel):
     names = {file.relative_to(wheel).as_posix() for file in wheel.rglob('*') if file.is_file()}
     names = {name for name in names if '.dist-info/' not in name}
-    modules = {name for name in tracked() if re.fullmatch(r'mario_dqn/\w+\.(py|js|css|json)', name)}
+    modules = {name for name in tracked() if re.fullmatch(r'mario_dqn/(run/|show/)?\w+\.(py|js|css|json)', name)}
     assert sorted((modules | {f'mario_dqn/shipped/1-1/{name}' for name in AGENT}) - names) == []
     assert [name for name in sorted(names - modules) if not name.startswith('mario_dqn/shipped/1-1/')] == []
 
 def test_the_package_works_without_the_checkout(wheel):
     code = '''
-import mario_dqn.config as config
-from mario_dqn.playback import Player
-assert config.project_root() is None and config.shipped_agent().best.exists()
+import mario_dqn.run.files as files
+from mario_dqn.show.player import Player
+assert files.project_root() is None and files.shipped_agent().best.exists()
 assert 'export default' in str(Player._esm) and '.mario-player' in str(Player._css)'''
     run(sys.executable, '-c', code, cwd=wheel, PYTHONPATH=str(wheel))
     assert 'train' in run(sys.executable, '-m', 'mario_dqn', '--help', cwd=wheel, PYTHONPATH=str(wheel))

@@ -6,7 +6,7 @@ import pytest
 from house import ROOT, run
 
 PRETTIER = ('npx', '--yes', 'prettier@3.10.1', '--print-width', '110', '--single-quote')
-FILES = [ROOT / 'mario_dqn' / name for name in ('player.js', 'player.css')]
+FILES = [ROOT / 'mario_dqn/show' / name for name in ('player.js', 'player.css')]
 
 pytestmark = pytest.mark.skipif(shutil.which('node') is None, reason='node is not installed')
 

@@ -4,8 +4,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from mario_dqn.config import EnvConfig
-from mario_dqn.playback import pictures_of, record, short_film
+from mario_dqn.settings import EnvConfig
+from mario_dqn.show.player import pictures_of, record, short_film
 
 
 def test_every_picture_of_the_short_film_is_that_of_its_time():

@@ -4,8 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
-from mario_dqn.config import ConfigError, RunFolder, preset, shipped_agent, to_toml, with_values
-from mario_dqn.report import COLUMNS, model_card, png, read_rows, results_plot, runs_table, write_report
+from mario_dqn.settings import ConfigError, preset, to_toml, with_values
+from mario_dqn.run.files import RunFolder, shipped_agent
+from mario_dqn.show.report import COLUMNS, model_card, png, read_rows, results_plot, runs_table, write_report
 
 
 # tables

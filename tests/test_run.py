@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from mario_dqn import evaluation
-from mario_dqn.checkpoint import load_agent, newest_checkpoint
+from mario_dqn.run.checkpoint import load_agent, newest_checkpoint
 from mario_dqn.cli import measure
-from mario_dqn.config import ConfigError, RunFolder, load_config, preset, to_toml, with_values
+from mario_dqn.settings import ConfigError, preset, to_toml, with_values
+from mario_dqn.run.files import RunFolder, load_config
 from mario_dqn.env import make_env
-from mario_dqn.live import LiveTraining
+from mario_dqn.show.live import LiveTraining
 from mario_dqn.network import keras
-from mario_dqn.training import Callback, Interrupted, go_on, stage, train
+from mario_dqn.run.train import Callback, Interrupted, go_on, stage, train
 from test_games import corridor
 
 
@@ -97,7 +98,7 @@ def test_callbacks_that_are_refused_leave_no_run(short, tmp_path):
     train(with_values(short, {'run.steps': 100}), tmp_path / 'run', say=quiet)
 
 def test_an_agent_of_an_earlier_version_is_loaded(short, tmp_path):
-    import mario_dqn.checkpoint as checkpoint
+    import mario_dqn.run.checkpoint as checkpoint
     train(with_values(short, {'run.steps': 200}), tmp_path / 'run', say=quiet)
     folder = RunFolder(tmp_path / 'run')
     agent, _ = load_agent(folder)
@@ -176,7 +177,7 @@ def test_no_tensorboard_no_plot_and_no_card_end_no_run(short, tmp_path, monkeypa
     told, folder = [], RunFolder(tmp_path / 'run')
     train(short, folder.path, say=told.append)
     assert any(sentence.startswith('The TensorBoard log failed') for sentence in told)
-    monkeypatch.setattr('mario_dqn.report.write_report', lambda folder: 1 / 0)
+    monkeypatch.setattr('mario_dqn.show.report.write_report', lambda folder: 1 / 0)
     measure(folder, told.append)
     assert folder.results.exists() and 'Plot and card could not be made: division by zero' in told
 
@@ -196,9 +197,10 @@ def test_an_interrupt_ends_a_loop_over_runs(short, tmp_path):
 def test_machine_json_has_the_threads_that_were_in_force(python, tmp_path):
     code = '''
 import json, sys
-from mario_dqn.config import RunFolder, preset, set_threads, with_values
+from mario_dqn.settings import preset, with_values
+from mario_dqn.run.files import RunFolder, set_threads
 from mario_dqn.network import keras
-from mario_dqn.training import train
+from mario_dqn.run.train import train
 set_threads(1); keras.ops.ones((3, 3)) @ keras.ops.ones((3, 3))          # it has begun to compute
 train(with_values(preset('tiny'), {'run.threads': 4, 'run.steps': 100, 'run.record': False}), sys.argv[1])
 print(json.loads(RunFolder(sys.argv[1]).machine.read_text())['threads'])'''

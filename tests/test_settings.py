@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as some
 
-from mario_dqn.config import KEYS, AgentConfig, Config, ConfigError, EnvConfig, RunConfig, from_toml, limit, load_config, preset, shown, to_toml, with_values
+from mario_dqn.settings import AgentConfig, Config, ConfigError, EnvConfig, KEYS, RunConfig, from_toml, limit, preset, shown, to_toml, with_values
+from mario_dqn.run.files import load_config
 from mario_dqn.env import FrameSkip, JoypadActions, MarioEnv, RandomStart, SmallGray, StuckLimit, make_env
 from mario_dqn.evaluation import Condition, play_episodes
-from mario_dqn.vector import GameProcess, GameVector, Workers
+from mario_dqn.games import GameVector, Workers
+from mario_dqn.run.process import GameProcess
 
 
 @pytest.mark.parametrize('part, values, words', [

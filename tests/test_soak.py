@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from house import ROOT, run
-from mario_dqn.config import RunFolder
-from mario_dqn.report import read_rows
+from mario_dqn.run.files import RunFolder
+from mario_dqn.show.report import read_rows
 
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform != 'linux', reason='/proc tells what a process holds')

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mario_dqn.checkpoint import FORMAT, Checkpoints, load_weights, newest_checkpoint, sha256, sorted_text
-from mario_dqn.config import RunFolder, load_config, shipped_agent
+from mario_dqn.run.checkpoint import Checkpoints, FORMAT, load_weights, newest_checkpoint, sha256, sorted_text
+from mario_dqn.run.files import RunFolder, load_config, shipped_agent
 from mario_dqn.evaluation import load_episode
-from mario_dqn.report import load_json, read_rows
+from mario_dqn.show.report import load_json, read_rows
 from survival import SavedCheckpoint
 
 NEST = tempfile.TemporaryDirectory(prefix='mario_dqn-')  # it goes when the tests end

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mario_dqn.checkpoint import load_weights, newest_checkpoint, pack_arrays, save_weights, sha256
-from mario_dqn.config import ConfigError, RunFolder, import_keras, preset, to_toml, with_values, write_atomic
+from mario_dqn.run.checkpoint import load_weights, newest_checkpoint, pack_arrays, save_weights, sha256
+from mario_dqn.settings import ConfigError, preset, to_toml, with_values
+from mario_dqn.run.files import RunFolder, import_keras, write_atomic
 from survival import SavedCheckpoint, SavedWeights, every_moment, quickly
 
 POSIX = pytest.mark.skipif(os.name != 'posix', reason='signals of POSIX')
@@ -16,8 +17,8 @@ POSIX = pytest.mark.skipif(os.name != 'posix', reason='signals of POSIX')
 
 KILLER = '''
 import json, math, os, random, signal, sys, time, traceback
-from mario_dqn.config import RunFolder, load_config
-from mario_dqn.training import go_on, new_folder, stage, train
+from mario_dqn.run.files import RunFolder, load_config
+from mario_dqn.run.train import go_on, new_folder, stage, train
 
 def newest(path):
     "The step of the newest checkpoint, or -1."
@@ -96,10 +97,10 @@ def test_a_run_that_is_killed_leaves_the_same_files_as_one_left_alone(tmp_path, 
 
 INTERRUPTER = '''
 import json, os, random, signal, sys, time
-from mario_dqn.checkpoint import newest_checkpoint
+from mario_dqn.run.checkpoint import newest_checkpoint
 from mario_dqn.cli import main
-from mario_dqn.config import RunFolder
-from mario_dqn.training import stage
+from mario_dqn.run.files import RunFolder
+from mario_dqn.run.train import stage
 
 def rows(folder): return [line.split(',') for line in folder.metrics.read_text().splitlines()[1:]] if folder.metrics.exists() else []
 
@@ -169,8 +170,8 @@ def test_a_start_is_called_off(tmp_path, number, moment):
     assert not [path for path in folder.rglob('*') if path.name.startswith('.') and path.name != '.lock']
 
 LOOP = '''
-from mario_dqn.config import preset, with_values
-from mario_dqn.training import train
+from mario_dqn.settings import preset, with_values
+from mario_dqn.run.train import train
 for seed in range(3):
     train(with_values(preset('tiny'), {'run.seed': seed, 'run.steps': 100_000, 'run.record': False}), f'{FOLDER}-{seed}')
 '''

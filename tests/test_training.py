@@ -4,13 +4,14 @@ import contextlib, json, os, signal, sys, threading, types
 import numpy as np
 import pytest
 
-from mario_dqn import training
-from mario_dqn.checkpoint import build_agent, load_agent, newest_checkpoint, sha256, sorted_text
-from mario_dqn.config import Config, ConfigError, RunFolder, TrainingError, import_keras, preset, to_toml, with_values
+from mario_dqn.run import train as training
+from mario_dqn.run.checkpoint import build_agent, load_agent, newest_checkpoint, sha256, sorted_text
+from mario_dqn.settings import Config, ConfigError, TrainingError, preset, to_toml, with_values
+from mario_dqn.run.files import RunFolder, import_keras
 from mario_dqn.network import graphics_name
-from mario_dqn.training import (Callback, Interrupted, Recordings, Runner, available_memory, disk_space, free_disk, go_on, machine_facts, new_folder, replay_size, shortage, stage,
-                                sweep, train)
-from mario_dqn.vector import GameFault, GameProcess
+from mario_dqn.run.train import Callback, Interrupted, Recordings, Runner, available_memory, disk_space, free_disk, go_on, machine_facts, new_folder, replay_size, shortage, stage, sweep, train
+from mario_dqn.games import GameFault
+from mario_dqn.run.process import GameProcess
 from test_run import StopAt
 
 

@@ -1,0 +1,1 @@
+"""What there is to see: films, the player, maps, reports."""
