@@ -9,12 +9,13 @@ from house import ROOT, run
 BEFORE = '953c78d566'  # the last commit before the move
 TRAIN = '''
 import sys
-from mario_dqn import train
-try: from mario_dqn.settings import preset, with_values
-except ImportError: from mario_dqn.config import preset, with_values
+from importlib import import_module
+from pathlib import Path
+import mario_dqn
+home = import_module('mario_dqn.' + ('settings' if Path(mario_dqn.__file__).with_name('settings.py').exists() else 'config'))
 name, folder = sys.argv[1:]
 values = {'run.threads': 1, 'run.record': False, 'agent.precision': 'float32'} | ({'run.steps': 20_000, 'run.eval_episodes': 8} if name == 'default' else {})
-train(with_values(preset(name), values), folder)'''
+mario_dqn.train(home.with_values(home.preset(name), values), folder)'''
 
 @pytest.fixture(scope='module')
 def before(tmp_path_factory):
