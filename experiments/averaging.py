@@ -18,7 +18,8 @@ from mario_dqn.settings import AgentConfig, Config, with_values
 from mario_dqn.run.files import RunFolder, load_config, write_atomic
 from mario_dqn.env import SELECTION
 from mario_dqn.evaluation import Condition, evaluate
-from mario_dqn.run.train import Callback, new_folder, stage, train
+from mario_dqn.runner import Callback
+from mario_dqn.run.train import new_folder, stage, train
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / 'experiments/averaging.csv'

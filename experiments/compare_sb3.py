@@ -58,16 +58,16 @@ def ours(seconds):
     settings = config()
     from mario_dqn.run.files import set_threads
     set_threads(settings.run.threads)
-    from mario_dqn.run.train import Practice
-    practice, clock = Practice(settings), Clock(seconds)
-    practice.begin()
-    while practice.agent.updates == 0: practice.vector_step()
-    before, more = practice.agent.updates, True
+    from mario_dqn.run.train import build_runner
+    runner, clock = build_runner(settings), Clock(seconds)
+    runner.begin()
+    while runner.agent.updates == 0: runner.one_step()
+    before, more = runner.agent.updates, True
     while more:
-        practice.vector_step()
+        runner.one_step()
         more = clock.tick()
-    practice.games.close()
-    return clock.result(practice.agent.online.count_params(), practice.agent.updates - before, clock.steps + WARM)
+    runner.games.close()
+    return clock.result(runner.agent.online.count_params(), runner.agent.updates - before, clock.steps + WARM)
 
 
 def theirs(seconds):

@@ -189,7 +189,7 @@ def finish(folder, # `RunFolder`
         told(interrupt.runner, 'interrupted')
         report(folder, say)
         say(f'Everything so far is in {folder.path}\nIt goes on with: {resume_words(folder)}')
-        return 128 + (interrupt.runner.signal or signal.SIGINT)
+        return 128 + (interrupt.runner.asked or signal.SIGINT)
     return measure_run(folder, say)
 
 def resume_words(folder): # `RunFolder`

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mario_dqn.agent import Agent
-from mario_dqn.run.checkpoint import agent_arrays, restore_agent
+import mario_dqn.run.checkpoint  # noqa: F401 (tells an agent what it has to remember)
 from mario_dqn.settings import AgentConfig
 from mario_dqn.network import frames_last, keras
 from mario_dqn.replay import Batch
@@ -20,7 +20,7 @@ LEARN = '''
 import sys, hashlib, numpy as np, keras
 exec(sys.argv[1])
 from mario_dqn.agent import Agent
-from mario_dqn.run.checkpoint import agent_arrays
+import mario_dqn.run.checkpoint
 from mario_dqn.run.checkpoint import load_agent
 from mario_dqn.settings import AgentConfig
 from mario_dqn.run.files import set_threads, shipped_agent
@@ -34,7 +34,7 @@ for precision, half in (('float32', 50_000), ('bfloat16', 0)):
     batch = Batch(frames[0], rng.integers(3, size=16), rng.normal(size=16).astype('f4'), frames[1], np.full(16, 0.5, 'f4'), np.ones(16, 'f4'), np.arange(16))
     for _ in range(12): result = agent.update(batch)
     assert np.isfinite(result.loss) and result.beyond == 0.0
-    for array in agent_arrays(agent).values(): answers.append(array.tobytes())
+    for array in agent.arrays().values(): answers.append(array.tobytes())
     rng = np.random.default_rng(0)
 shipped, _ = load_agent(shipped_agent())
 answers.append(shipped.q_values(rng.integers(0, 256, (8, 4, 68, 68), np.uint8)).tobytes())
@@ -83,11 +83,12 @@ CONTINUE = '''
 import sys, json, pathlib, numpy as np
 from mario_dqn.run.checkpoint import newest_checkpoint
 from mario_dqn.settings import preset, with_values
-from mario_dqn.run.train import Callback, Interrupted, go_on, train
+from mario_dqn.runner import Callback
+from mario_dqn.run.train import Interrupted, go_on, train
 import signal
 class Stop(Callback):
-    def interval(self, runner, row):
-        if row['step'] == 300: runner.stop(signal.SIGINT, None)
+    def step(self, runner, result, epsilon):
+        if runner.step == 296: runner.stop(signal.SIGINT)
 config = with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 400, 'run.record': False, 'agent.precision': 'float32'})
 try: train(config, sys.argv[1], callbacks=[Stop()]) if sys.argv[2] == 'begin' else go_on(sys.argv[1])
 except Interrupted: pass
@@ -107,11 +108,11 @@ def test_a_run_goes_on_with_another_backend(python, tmp_path, first, second):
 
 def test_counters_of_another_width_are_taken_and_other_kinds_refused():
     agent = Agent(AgentConfig(**SMALL), (4, 36, 36), 3)
-    arrays = agent_arrays(agent)
+    arrays = agent.arrays()
     counter = next(name for name, array in arrays.items() if array.dtype.kind == 'i')
-    for dtype in ('int32', 'int64'): restore_agent(agent, arrays | {counter: np.asarray(7, dtype)})
-    assert agent_arrays(agent)[counter] == 7
-    with pytest.raises(ValueError, match=f'{counter} is float32'): restore_agent(agent, arrays | {counter: np.float32(7)})
+    for dtype in ('int32', 'int64'): agent.restore(arrays | {counter: np.asarray(7, dtype)})
+    assert agent.arrays()[counter] == 7
+    with pytest.raises(ValueError, match=f'{counter} is float32'): agent.restore(arrays | {counter: np.float32(7)})
 
 
 @pytest.mark.parametrize('observations', [

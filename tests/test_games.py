@@ -9,7 +9,8 @@ import pytest
 from mario_dqn.settings import ConfigError, EnvConfig, TrainingError, preset
 from mario_dqn.env import MarioEnv, make_env
 from mario_dqn.evaluation import Condition, play_episodes
-from mario_dqn.run.train import Practice, Runner, train
+from mario_dqn.runner import Runner
+from mario_dqn.run.train import build_runner, train
 from mario_dqn.games import Game, GameFault, GameVector, StartPool
 from mario_dqn.run.process import GameProcess, ServingProcess, portable
 
@@ -62,12 +63,12 @@ def test_such_an_episode_is_not_cleared_in_training_nor_in_an_evaluation():
 
 @pytest.mark.parametrize('call', [
     lambda: MarioEnv().step(0), lambda: make_env(EnvConfig()).step(0), lambda: GameVector(FIELD, 1).step_async([0]), lambda: GameVector(FIELD, 1).step([0]),
-    lambda: GameProcess(FIELD, 1).step_async([0]), lambda: Practice(preset('tiny')).vector_step()])
+    lambda: GameProcess(FIELD, 1).step_async([0]), lambda: build_runner(preset('tiny')).one_step()])
 def test_a_step_before_the_beginning_says_so(call):
     with pytest.raises((RuntimeError, gymnasium.error.ResetNeeded), match='(re)?set|begin'): call()
 
 @pytest.mark.parametrize('call, words', [
-    (lambda: train('tiny', 'x'), 'must be a Config'), (lambda: Runner('tiny'), 'must be a Config'), (lambda: Practice(None), 'must be a Config')])
+    (lambda: train('tiny', 'x'), 'must be a Config'), (lambda: Runner('tiny', None, None), 'must be a Config'), (lambda: build_runner(None), 'must be a Config')])
 def test_public_calls_say_what_they_want(call, words):
     with pytest.raises(TypeError, match=words): call()
 
@@ -106,10 +107,10 @@ print('whole')'''
 
 # what nobody closes
 
-@pytest.mark.parametrize('make', [lambda: GameProcess(FIELD, 2), lambda: ServingProcess(), lambda: Practice(preset('tiny')), lambda: Runner(preset('tiny'))])
+@pytest.mark.parametrize('make', [lambda: GameProcess(FIELD, 2), lambda: ServingProcess(), lambda: build_runner(preset('tiny'))])
 def test_what_goes_out_of_scope_leaves_no_process(make):
     owner = make()
-    games = getattr(getattr(owner, 'practice', owner), 'games', owner)
+    games = getattr(owner, 'games', owner)
     pid = games.process.pid
     assert is_alive(pid)
     del owner, games

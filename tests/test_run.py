@@ -13,19 +13,16 @@ from mario_dqn.run.files import RunFolder, load_config
 from mario_dqn.env import make_env
 from mario_dqn.show.live import LiveTraining
 from mario_dqn.network import keras
-from mario_dqn.run.train import Callback, Interrupted, go_on, stage, train
+from mario_dqn.runner import Callback
+from mario_dqn.run.train import Interrupted, go_on, stage, train
 from test_games import corridor
 
 
 class StopAt(Callback):
-    "Sends the signal of Ctrl-C to the runner after a step."
+    "Asks the runner to stop at a step, as Ctrl-C does."
     def __init__(self, at): self.at = at
-    def start(self, runner):
-        advance = runner.advance
-        def advanced():
-            advance()
-            if runner.step == self.at: runner.stop(signal.SIGINT, None)
-        runner.advance = advanced
+    def step(self, runner, result, epsilon):
+        if runner.step + runner.config.run.games == self.at: runner.stop(signal.SIGINT)
 
 def broken_off(config, path, at=200, **options):
     "A run that was interrupted at a step."

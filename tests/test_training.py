@@ -9,7 +9,8 @@ from mario_dqn.run.checkpoint import build_agent, load_agent, newest_checkpoint,
 from mario_dqn.settings import Config, ConfigError, TrainingError, preset, to_toml, with_values
 from mario_dqn.run.files import RunFolder, import_keras
 from mario_dqn.network import graphics_name
-from mario_dqn.run.train import Callback, Interrupted, Recordings, Runner, available_memory, disk_space, free_disk, go_on, machine_facts, new_folder, replay_size, shortage, stage, sweep, train
+from mario_dqn.runner import Callback
+from mario_dqn.run.train import FaultLimit, Interrupted, Recordings, Selection, available_memory, build_runner, disk_space, free_disk, go_on, machine_facts, new_folder, replay_size, shortage, stage, sweep, train
 from mario_dqn.games import GameFault
 from mario_dqn.run.process import GameProcess
 from test_run import StopAt
@@ -75,11 +76,12 @@ def test_the_best_weights_are_those_with_the_most_cleared_games_then_with_the_hi
     judged, best = iter([(0.325, 2293.7), (0.425, 2292.9), (0.425, 2280.0), (0.4, 2500.0)]), []
     class Told(Callback):
         def evaluation(self, runner, row, episodes): best.append(row['best'])
-    monkeypatch.setattr(training, 'select', lambda agent, config, **options: (dict(zip(('clear_rate', 'score_mean'), next(judged))), []))
-    runner = Runner(short, [Told()])
-    for _ in range(4): runner.evaluate()
-    runner.practice.games.close()
-    assert best == [1, 1, 0, 0] and runner.best_rank == (0.425, 2292.9)
+    monkeypatch.setattr(training, 'select', lambda values, config, **options: (dict(zip(('clear_rate', 'score_mean'), next(judged))), []))
+    selection = Selection()
+    runner = build_runner(short, [Told(), selection])
+    for _ in range(4): selection.evaluate(runner)
+    runner.games.close()
+    assert best == [1, 1, 0, 0] and selection.best_rank == (0.425, 2292.9)
 
 def library(**parts): return types.SimpleNamespace(**parts)
 def of_jax(platform): return library(devices=lambda: [library(platform=platform, device_kind='Example GPU')])
@@ -172,7 +174,8 @@ def test_a_checkpoint_that_is_whole_and_was_altered_ends_in_one_sentence(short, 
         (checkpoint.path / 'state.json').write_bytes(data)
         path.write_text(json.dumps(manifest | dict(sha256=sha256(sorted_text(manifest)))))
     threads = threading.active_count()
-    for altered in (dict(callbacks={}), dict(about=dict(machine=3, command='')), dict(recent=[[1]])):
+    metrics = checkpoint.state['callbacks'] | dict(metrics=dict(episodes=1, recent=[[1]]))
+    for altered in (dict(callbacks={}), dict(about=dict(machine=3, command='')), dict(callbacks=metrics), dict(random=3)):
         alter(altered)
         with pytest.raises(ConfigError, match='does not fit the configuration of the run') as error: go_on(strange, say=quiet)
         assert str(checkpoint.path) in str(error.value) and '\n' not in str(error.value) and threading.active_count() == threads, altered
@@ -188,12 +191,15 @@ def test_a_full_disk_is_told_to_every_callback_and_everything_is_closed(short, t
     assert memory.events == ['start', 'failed'] and threading.active_count() == threads
 
 def test_games_that_break_all_the_time_end_the_run_and_a_few_in_a_long_one_do_not(short):
-    runner, fault = Runner(short, []), GameFault(0, 3, 'raised', 'OSError: no cable')
-    for _ in range(100): runner.broke(fault)
-    with pytest.raises(TrainingError, match='101 games broke, the last one because of: OSError: no cable'): runner.broke(fault)
-    runner.practice.step = 102_001
-    runner.broke(fault)
-    runner.practice.games.close()
+    runner, limit = build_runner(short), FaultLimit()
+    def broke(): # one game of a step
+        runner.faults += 1
+        limit.step(runner, types.SimpleNamespace(faults=[GameFault(0, 3, 'raised', 'OSError: no cable')]), None)
+    for _ in range(100): broke()
+    with pytest.raises(TrainingError, match='101 games broke, the last one because of: OSError: no cable'): broke()
+    runner.step = 102_001
+    broke()
+    runner.games.close()
 
 def test_an_interrupt_that_a_library_swallows_calls_the_run_off_all_the_same(short, tmp_path, monkeypatch):
     def deaf(*arguments, build=build_agent):

@@ -6,15 +6,16 @@
 __all__ = ['HEADER', 'LARGEST_JSON', 'LARGEST_WEIGHTS', 'FORMAT', 'LARGEST_ARRAYS', 'LARGEST_SEGMENT', 'pack_arrays',
            'unpack_array', 'check_members', 'unpack_arrays', 'read_bounded', 'sha256', 'single', 'read_json',
            'read_manifest', 'sync', 'accepted', 'save_weights', 'remove_weights', 'load_weights', 'own_parts',
-           'check_own_parts', 'build_agent', 'by_place', 'largest_file', 'load_agent', 'learning_variables',
-           'agent_arrays', 'restore_agent', 'exclusive_or', 'write_synced', 'sorted_text', 'refuse_links', 'Checkpoint',
-           'Checkpoints', 'check_entry', 'check_file', 'check_segments', 'read_checkpoint', 'newest_checkpoint']
+           'check_own_parts', 'build_agent', 'by_place', 'largest_file', 'load_agent', 'exclusive_or', 'write_synced',
+           'sorted_text', 'refuse_links', 'Checkpoint', 'Checkpoints', 'check_entry', 'check_file', 'check_segments',
+           'read_checkpoint', 'newest_checkpoint']
 
 # %% ../../nbs/13_checkpoint.ipynb #b58a8977
 import contextlib, hashlib, io, json, math, os, re, shutil, struct, zipfile
 from pathlib import Path
 from typing import NamedTuple
 import numpy as np
+from fastcore.basics import patch
 from ..settings import ConfigError, network_size, one_line, reason, shown
 from ..env import env_shapes, make_env
 from ..network import keras, q_layers
@@ -204,7 +205,7 @@ def load_agent(path, # the folder of a run
     return agent, config
 
 # %% ../../nbs/13_checkpoint.ipynb #cd518f96
-def learning_variables(agent): # `Agent`
+def _learning_variables(agent):
     "Every variable that learning changes, by name: the networks, and Adam's steps and moments."
     optimizer = agent.learner.optimizer
     if not optimizer.built: optimizer.build(agent.learner.trainable_variables)  # otherwise built by the first update
@@ -212,14 +213,15 @@ def learning_variables(agent): # `Agent`
     if agent.average is not agent.actor: groups['average'] = agent.average.weights
     return {f'{group}/{i}': variable for group, variables in groups.items() for i, variable in enumerate(variables)}
 
-def agent_arrays(agent): # `Agent`
+@patch
+def arrays(self: Agent):
     "Everything that an agent has learned, as arrays by name; beside it there is only its count of updates."
-    return {name: keras.ops.convert_to_numpy(variable) for name, variable in learning_variables(agent).items()}
+    return {name: keras.ops.convert_to_numpy(variable) for name, variable in _learning_variables(self).items()}
 
-def restore_agent(agent, # `Agent`
-                  arrays): # as `agent_arrays` gives them
+@patch
+def restore(self: Agent, arrays): # as `Agent.arrays` gives them
     "Take over what an agent had learned; raises `ValueError`, before anything is changed, if it does not fit."
-    variables = learning_variables(agent)
+    variables = _learning_variables(self)
     def kind(dtype): return 'a whole number' if 'int' in str(dtype) else str(dtype)     # 64 bits with TensorFlow, 32 with JAX
     wanted = {name: f'{kind(variable.dtype)} {tuple(variable.shape)}' for name, variable in variables.items()}
     given = {name: f'{kind(array.dtype)} {array.shape}' for name, array in arrays.items()}
@@ -244,7 +246,7 @@ def write_synced(path, # a new file
     return dict(size=len(data), sha256=sha256(data))
 
 # %% ../../nbs/13_checkpoint.ipynb #7e5b3810
-FORMAT = 6 # version of what a checkpoint holds; another one is not read
+FORMAT = 7 # version of what a checkpoint holds; another one is not read
 LARGEST_ARRAYS = 2**31 # bytes; larger arrays of a checkpoint are not read
 LARGEST_SEGMENT = 40_000_000 # bytes, more than 512 pictures of the largest size; a larger segment is not read
 

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['SEGMENT', 'families', 'rebuild_families', 'rebuild', 'remembered', 'wrappers', 'packed', 'unpacked', 'env_state',
-           'restore_env', 'moment_state', 'segment_versions', 'copy_into', 'small_arrays', 'segments', 'segment_slots',
-           'segment_arrays', 'restore_segment', 'restore_small']
+           'restore_env', 'moment_state', 'segment_versions', 'copy_into']
 
 # %% ../../nbs/11_state.ipynb #11f00002
 import base64, contextlib, itertools, threading, zlib
@@ -14,7 +13,7 @@ from fastcore.basics import patch
 from gymnasium.wrappers import FrameStackObservation, StickyAction
 import numpy as np
 from ..env import snapshot_of, take_snapshot
-from ..replay import CompressedFrames
+from ..replay import CompressedFrames, Replay
 from ..games import GameVector
 
 # %% ../../nbs/11_state.ipynb #84e1d3f6
@@ -161,43 +160,41 @@ def copy_into(target, # array to be filled
         raise ValueError(f'{name} is {source.dtype} {source.shape}, but must be {target.dtype} {target.shape}.')
     target[...] = source
 
-def small_arrays(replay): # `Replay`
+@patch
+def small_arrays(self: Replay):
     "Every array of the memory but the frames, by name; the arrays themselves."
-    return {name: part for name, part in replay._parts().items() if name != 'frames'}
+    return {name: part for name, part in self._parts().items() if name != 'frames'}
 
-def segments(replay, # `Replay`
-             size=SEGMENT): # slots in a segment
+@patch
+def restore_small(self: Replay, arrays): # as `small_arrays` gives them
+    "Take over the arrays beside the frames; raises `ValueError` if they do not fit."
+    for name, part in self.small_arrays().items(): copy_into(part, arrays[name], name)
+
+# %% ../../nbs/11_state.ipynb #2aad8096
+@patch
+def segments(self: Replay, size=SEGMENT): # slots in a segment
     "The segments that were written to: {(game, number): version}."
-    return {(game, number): int(version) for game, writes in enumerate(replay.head)
-            for number, version in enumerate(segment_versions(int(writes), replay.lane, size)) if version}
+    return {(game, number): int(version) for game, writes in enumerate(self.head)
+            for number, version in enumerate(segment_versions(int(writes), self.lane, size)) if version}
 
-def segment_slots(replay, # `Replay`
-                  game, # lane, from 0
-                  number, # of the segment in the lane, from 0
-                  size=SEGMENT): # slots in a segment
-    "The slots of a segment, as a slice."
+def _slots(replay, game, number, size): # of a segment
     start = game * replay.lane + number * size
     return slice(start, min(start + size, (game + 1) * replay.lane))
 
-def segment_arrays(replay, # `Replay`
-                   game, # lane, from 0
+@patch
+def segment_arrays(self: Replay, game, # lane, from 0
                    number, # of the segment in the lane, from 0
                    size=SEGMENT): # slots in a segment
     "The frames of a segment as plain arrays, not copied if they are not compressed."
-    slots = segment_slots(replay, game, number, size)
-    return replay.frames.arrays(slots) if isinstance(replay.frames, CompressedFrames) else dict(frames=replay.frames[slots])
+    slots = _slots(self, game, number, size)
+    return self.frames.arrays(slots) if isinstance(self.frames, CompressedFrames) else dict(frames=self.frames[slots])
 
-def restore_segment(replay, # `Replay`
-                    game, # lane, from 0
+@patch
+def restore_segment(self: Replay, game, # lane, from 0
                     number, # of the segment in the lane, from 0
                     arrays, # as `segment_arrays` gives them
                     size=SEGMENT): # slots in a segment
     "Take over what `segment_arrays` gave; raises `ValueError` if it does not fit."
-    slots = segment_slots(replay, game, number, size)
-    if isinstance(replay.frames, CompressedFrames): replay.frames.fill(slots, arrays)
-    else: copy_into(replay.frames[slots], arrays['frames'], f'segment {number} of game {game}')
-
-def restore_small(replay, # `Replay`
-                  arrays): # as `small_arrays` gives them
-    "Take over the arrays beside the frames; raises `ValueError` if they do not fit."
-    for name, part in small_arrays(replay).items(): copy_into(part, arrays[name], name)
+    slots = _slots(self, game, number, size)
+    if isinstance(self.frames, CompressedFrames): self.frames.fill(slots, arrays)
+    else: copy_into(self.frames[slots], arrays['frames'], f'segment {number} of game {game}')

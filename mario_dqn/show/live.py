@@ -12,7 +12,7 @@ import ipywidgets
 from IPython.display import Image, display
 from .film import frames_of, write_gif
 from .report import png, results_plot
-from ..run.train import Callback
+from ..runner import Callback
 
 # %% ../../nbs/24_live.ipynb #ab39d178
 SIZES = ((4, 0.75), (6, 0.75), (6, 0.5), (10, 0.5), (15, 0.5), (15, 0.25))  # (every k-th frame, scale)
