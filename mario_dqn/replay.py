@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['COMPRESSION', 'FRAME_OVERHEAD', 'lane_arrays', 'tree_leaves', 'replay_bytes', 'pack', 'is_frame', 'CompressedFrames',
-           'shift', 'stack_slots', 'FrameRings', 'n_step_return', 'Batch', 'Lanes', 'gather', 'SumTree',
-           'importance_weights', 'PriorityLanes', 'Replay']
+           'shift', 'stack_slots', 'n_step_return', 'SumTree', 'importance_weights', 'Replay', 'Batch']
 
 # %% ../nbs/03_replay.ipynb #701f671d
 import math, operator, zlib
 from typing import NamedTuple
 import numpy as np
+from fastcore.basics import patch
 
 # %% ../nbs/03_replay.ipynb #52f99b8a
 COMPRESSION = 5 # a compressed frame is taken to be so many times smaller: level 1-1, 68 x 68 pixels, with a margin
@@ -105,47 +105,6 @@ def stack_slots(slots, # slots of the newest frames, int64 [B]
     back = np.minimum(np.arange(stack)[::-1], step[:, None])  # [B, stack], such as 3 2 1 0
     return shift(slots[:, None], -back, lane)
 
-# %% ../nbs/03_replay.ipynb #9561795d
-class FrameRings:
-    "One ring of slots a game; each slot holds a frame and what happened after it."
-    def __init__(self,
-                 capacity, # slots of all games together
-                 games, # games played side by side
-                 frame_shape, # (height, width) of a frame, in pixels
-                 stack, # frames in an observation
-                 compress=False): # whether the frames are kept compressed
-        self.stack, self.lane = stack, capacity // games
-        for name, (shape, dtype) in lane_arrays(capacity, games, frame_shape).items():
-            packed = compress and name == 'frames'            # np.full writes, so the memory is really there
-            setattr(self, name, CompressedFrames(shape) if packed else np.full(shape, 0, dtype))
-
-    def check(self, game, # lane, from 0
-              frame): # what is to be stored
-        "Raises `ValueError` unless this is a lane and a frame of the right shape and dtype."
-        if not 0 <= game < len(self.head):
-            raise ValueError(f'There is no game {game}; the games are 0 to {len(self.head) - 1}.')
-        if frame.shape != self.frames.shape[1:] or frame.dtype != np.uint8:
-            raise ValueError(f'The frame of game {game} is {frame.dtype} {frame.shape}, but must be uint8 {self.frames.shape[1:]}.')
-
-    def newest(self, game): # lane, from 0
-        "The slot that a game's lane was last written to."
-        return game * self.lane + (int(self.head[game]) - 1) % self.lane
-
-    def write(self, game, # lane, from 0
-              frame, # uint8 [height, width]
-              step): # its step in its episode, from 0
-        "Store the frame of a step in the next slot of a lane; returns the slots lost, int64 [up to stack]."
-        self.head[game] += 1
-        slot, reach = self.newest(game), np.arange(self.stack)
-        after = shift(slot, reach, self.lane)                 # [stack]
-        lost = after[self.step[after] >= reach]
-        self.frames[slot], self.step[slot] = frame, step
-        return lost
-
-    def observations(self, slots): # newest frames, int64 [B]
-        "Observations uint8 [B, stack, height, width]."
-        return self.frames[stack_slots(slots, self.step[slots], self.stack, self.lane)]
-
 # %% ../nbs/03_replay.ipynb #518a3d52
 def n_step_return(rewards, # rewards of n steps in a row, float32 [B, n]
                   terminated, # where the game was over after the step, bool [B, n]
@@ -159,6 +118,169 @@ def n_step_return(rewards, # rewards of n steps in a row, float32 [B, n]
     over = (terminated & inside).any(axis=1)                  # [B]
     return returns.astype(np.float32), steps, np.where(over, 0, powers[steps]).astype(np.float32)
 
+# %% ../nbs/03_replay.ipynb #105e1ec6
+class SumTree:
+    "Values at the leaves of a binary tree whose nodes hold the sums of their children."
+    def __init__(self, size): # leaves
+        self.size, self.leaves = size, tree_leaves(size)
+        self.nodes = np.full(2 * self.leaves, 0.0)
+        self.levels = self.leaves.bit_length() - 1
+
+    @property
+    def total(self): return float(self.nodes[1])
+
+    def values(self, indices): # leaves, int64 [K]
+        "The values of leaves, float64 [K]."
+        return self.nodes[indices + self.leaves]
+
+@patch
+def set(self: SumTree, indices, # leaves to change, int64 [K]; where one comes twice, its last value counts
+        values): # their new values, float64 [K]
+    "Change leaves; raises `ValueError` for a value that is negative or not finite."
+    if not (np.isfinite(values) & (values >= 0)).all(): raise ValueError('The values of a sum tree must be finite and at least 0.')
+    leaves = indices + self.leaves                            # [K]
+    self.nodes[leaves] = values
+    left, right = self.nodes[::2], self.nodes[1::2]           # views: the children of every node
+    for parents in leaves >> np.arange(1, self.levels + 1)[:, None]:  # [K], from the lowest level to the root
+        self.nodes[parents] = left[parents] + right[parents]
+
+# %% ../nbs/03_replay.ipynb #105e1ec7
+@patch
+def find(self: SumTree, targets): # numbers from 0 to the total, float64 [B]
+    "The leaves into whose intervals the targets fall, int64 [B]; the total must not be 0."
+    node, rest = np.ones(len(targets), np.int64), np.array(targets, np.float64)
+    for _ in range(self.levels):
+        left, right = self.nodes[2 * node], self.nodes[2 * node + 1]
+        go_right = (left == 0) | (rest >= left) & (right > 0)
+        rest -= np.where(go_right, left, 0)
+        node = 2 * node + go_right
+    return node - self.leaves
+
+# %% ../nbs/03_replay.ipynb #6c7ebbda
+def importance_weights(priorities, # priorities of the sampled transitions, float64 [B], each above 0
+                       exponent): # how much of the bias is corrected, 0 for nothing and 1 for all
+    "The factors on the losses, float32 [B]; the largest is 1."
+    return ((priorities / priorities.min()) ** -exponent).astype(np.float32)
+
+# %% ../nbs/03_replay.ipynb #b95ca00f
+class Replay:
+    "Prioritised replay memory of n-step transitions; its state is the arrays of `arrays()`, and no random generator."
+    def __init__(self,
+                 capacity, # slots of all games together
+                 games, # games played side by side
+                 frame_shape, # (height, width) of a frame, in pixels
+                 stack, # frames in an observation
+                 n_step, # rewards summed before the bootstrap
+                 discount, # worth of a reward one step later
+                 priority_exponent, # how strongly large TD errors are preferred, 0 for uniform
+                 compress=False): # whether the frames are kept compressed
+        "Allocate everything; raises `ValueError` if the lanes are too short."
+        _check_sizes(capacity, games, stack, n_step, discount, priority_exponent)
+        self.lane, self.stack, self.n_step = capacity // games, stack, n_step
+        self.discount, self.priority_exponent = discount, priority_exponent
+        for name, (shape, dtype) in lane_arrays(capacity, games, frame_shape).items():
+            packed = compress and name == 'frames'            # np.full writes, so the memory is really there
+            setattr(self, name, CompressedFrames(shape) if packed else np.full(shape, 0, dtype))
+        self.tree = SumTree(len(self.step))                   # a priority of 0 marks a slot that cannot be sampled
+        self.largest, self.count = np.ones(1), np.zeros(1, np.int64)  # priority of new transitions; how many can be sampled
+
+    def __len__(self): return int(self.count[0])
+
+# %% ../nbs/03_replay.ipynb #b95ca010
+def _check_sizes(capacity, games, stack, n_step, discount, priority_exponent):
+    if n_step < 1 or not 0 <= discount <= 1 or games < 1:
+        raise ValueError(f'A replay memory cannot be for {games} games, {n_step} steps and a discount of {discount}; '
+                         'it needs a game, a step, and a discount from 0 to 1.')
+    if capacity // games < n_step + stack:
+        raise ValueError(f'A replay memory of {capacity} slots for {games} games has {capacity // games} slots a game, '
+                         f'but needs at least {n_step + stack} for {n_step} steps and {stack} frames.')
+    if not 0 <= priority_exponent <= 1: raise ValueError(f'priority_exponent is {priority_exponent}, but must be a number from 0 to 1.')
+
+# %% ../nbs/03_replay.ipynb #b95ca011
+@patch
+def _parts(self: Replay):
+    return {name: getattr(self, name) for name in lane_arrays(1, 1, (1, 1))} | dict(
+        nodes=self.tree.nodes, largest=self.largest, count=self.count)
+
+@patch
+def arrays(self: Replay):
+    "Every array of the memory by name; the arrays themselves, except that compressed frames are two copies, see `CompressedFrames.arrays`."
+    parts = self._parts()
+    return parts | parts['frames'].arrays() if isinstance(self.frames, CompressedFrames) else parts
+
+@patch(as_prop=True)
+def nbytes(self: Replay):
+    "The bytes of all arrays."
+    return sum(part.nbytes for part in self._parts().values())
+
+# %% ../nbs/03_replay.ipynb #9561795d
+@patch
+def newest(self: Replay, game): # lane, from 0
+    "The slot that a game's lane was last written to."
+    return game * self.lane + (int(self.head[game]) - 1) % self.lane
+
+@patch
+def _write(self: Replay, game, frame, step):
+    "Store the frame of a step in the next slot of a lane; returns the slots lost, int64 [up to stack]."
+    self.head[game] += 1
+    slot, reach = self.newest(game), np.arange(self.stack)
+    after = shift(slot, reach, self.lane)                     # [stack]
+    lost = after[self.step[after] >= reach]
+    self.frames[slot], self.step[slot] = frame, step
+    return lost
+
+@patch
+def observations(self: Replay, slots): # newest frames, int64 [B]
+    "Observations uint8 [B, stack, height, width]."
+    return self.frames[stack_slots(slots, self.step[slots], self.stack, self.lane)]
+
+# %% ../nbs/03_replay.ipynb #defe4a53
+@patch
+def _mark(self: Replay, lost, complete): # slots, int64
+    lost = lost[self.tree.values(lost) > 0]                   # the others could not be sampled anyway
+    self.count += len(complete) - len(lost)
+    priorities = np.full(len(lost) + len(complete), self.largest[0])
+    priorities[:len(lost)] = 0
+    if len(priorities): self.tree.set(np.concatenate([lost, complete]), priorities)
+
+@patch
+def _check(self: Replay, game, frame):
+    if not 0 <= game < len(self.head): raise ValueError(f'There is no game {game}; the games are 0 to {len(self.head) - 1}.')
+    if frame.shape != self.frames.shape[1:] or frame.dtype != np.uint8:
+        raise ValueError(f'The frame of game {game} is {frame.dtype} {frame.shape}, but must be uint8 {self.frames.shape[1:]}.')
+
+@patch
+def begin(self: Replay, game, # lane, from 0
+          frame): # first frame of an episode, uint8 [height, width]
+    "An episode of a game begins; one still open is cut, as if truncated."
+    self._check(game, frame)
+    newest = self.newest(game)
+    pending = min(self.n_step - 1, int(self.step[newest])) if self.open[game] else 0
+    if self.open[game] and self.step[newest]: self.ended[shift(newest, -1, self.lane)] = True
+    self.open[game] = True
+    self._mark(self._write(game, frame, 0), shift(newest, np.arange(-pending, 0), self.lane))
+
+# %% ../nbs/03_replay.ipynb #defe4a54
+@patch
+def add(self: Replay, game, # lane, from 0
+        action, # the action taken
+        reward, # the learning reward for it
+        frame, # newest frame of the next observation, uint8 [height, width]
+        terminated, # whether the game was over
+        truncated): # whether the episode was cut off
+    "Store one step of a game."
+    self._check(game, frame)
+    if not self.open[game]: raise ValueError(f'Game {game} has no open episode; begin one before adding a step.')
+    if not math.isfinite(reward): raise ValueError(f'The reward of game {game} is {reward}, but must be a finite number.')
+    slot, over = self.newest(game), bool(terminated or truncated)
+    self.action[slot], self.reward[slot] = operator.index(action), reward
+    self.terminated[slot], self.ended[slot] = terminated, over
+    step = int(self.step[slot]) + 1
+    lost = self._write(game, frame, step)
+    if over: self.open[game] = False
+    first, last = min(self.n_step, step), 1 if over else self.n_step  # windows that became complete, in steps back
+    self._mark(lost, shift(self.newest(game), np.arange(-first, 1 - last), self.lane))
+
 # %% ../nbs/03_replay.ipynb #134696ac
 class Batch(NamedTuple):
     "Transitions to learn from."
@@ -170,185 +292,44 @@ class Batch(NamedTuple):
     weight: np.ndarray # importance weight, at most 1, float32 [B]
     index: np.ndarray # slot, for the update of the priorities, int64 [B]
 
-# %% ../nbs/03_replay.ipynb #defe4a53
-class Lanes(FrameRings):
-    "Transitions of several games, each frame stored once."
-    def __init__(self,
-                 capacity, # slots of all games together
-                 games, # games played side by side
-                 frame_shape, # (height, width) of a frame, in pixels
-                 stack, # frames in an observation
-                 n_step, # rewards summed before the bootstrap
-                 discount, # worth of a reward one step later
-                 compress=False): # whether the frames are kept compressed
-        "Allocate the arrays; raises `ValueError` if the lanes are too short."
-        self.n_step, self.discount = n_step, discount
-        if n_step < 1 or not 0 <= discount <= 1 or games < 1:
-            raise ValueError(f'A replay memory cannot be for {games} games, {n_step} steps and a discount of {discount}; it needs a game, a step, and a discount from 0 to 1.')
-        if capacity // games < n_step + stack:
-            raise ValueError(f'A replay memory of {capacity} slots for {games} games has {capacity // games} slots a game, '
-                             f'but needs at least {n_step + stack} for {n_step} steps and {stack} frames.')
-        super().__init__(capacity, games, frame_shape, stack, compress)
-
-    def begin(self,
-              game, # lane, from 0
-              frame): # first frame of an episode, uint8 [height, width]
-        "An episode begins; returns the slots lost and completed, int64 arrays. One still open is cut, as if truncated."
-        self.check(game, frame)
-        newest = self.newest(game)
-        pending = min(self.n_step - 1, int(self.step[newest])) if self.open[game] else 0
-        if self.open[game] and self.step[newest]: self.ended[shift(newest, -1, self.lane)] = True
-        self.open[game] = True
-        return self.write(game, frame, 0), shift(newest, np.arange(-pending, 0), self.lane)
-
-    def add(self,
-            game, # lane, from 0
-            action, # the action taken
-            reward, # the learning reward for it
-            frame, # newest frame of the next observation, uint8 [height, width]
-            terminated, # whether the game was over
-            truncated): # whether the episode was cut off
-        "Store one step of a game; returns the slots lost and completed, int64 arrays."
-        self.check(game, frame)
-        if not self.open[game]: raise ValueError(f'Game {game} has no open episode; begin one before adding a step.')
-        if not math.isfinite(reward): raise ValueError(f'The reward of game {game} is {reward}, but must be a finite number.')
-        slot, over, action = self.newest(game), bool(terminated or truncated), operator.index(action)
-        self.action[slot], self.reward[slot], self.terminated[slot], self.ended[slot] = action, reward, terminated, over
-        step = int(self.step[slot]) + 1
-        lost = self.write(game, frame, step)
-        if over: self.open[game] = False
-        first, last = min(self.n_step, step), 1 if over else self.n_step  # windows that became complete, in steps back
-        return lost, shift(self.newest(game), np.arange(-first, 1 - last), self.lane)
-
 # %% ../nbs/03_replay.ipynb #ddeab738
-def gather(lanes, # `Lanes`
-           index): # slots of transitions that can be sampled, int64 [B]
+@patch
+def gather(self: Replay, index): # slots of transitions that can be sampled, int64 [B]
     "Observation, action, reward, next observation and discount of transitions, as in a `Batch`."
-    window = shift(index[:, None], np.arange(lanes.n_step), lanes.lane)                # [B, n]
-    reward, steps, discount = n_step_return(lanes.reward[window], lanes.terminated[window], lanes.ended[window], lanes.discount)
-    later = shift(index, steps, lanes.lane)                                            # [B]
-    observation, following = np.split(lanes.observations(np.concatenate([index, later])), 2)  # two halves of one array
-    return observation, lanes.action[index], reward, following, discount
+    window = shift(index[:, None], np.arange(self.n_step), self.lane)                   # [B, n]
+    reward, steps, discount = n_step_return(self.reward[window], self.terminated[window], self.ended[window], self.discount)
+    later = shift(index, steps, self.lane)                                              # [B]
+    observation, following = np.split(self.observations(np.concatenate([index, later])), 2)  # two halves of one array
+    return observation, self.action[index], reward, following, discount
 
-# %% ../nbs/03_replay.ipynb #105e1ec6
-class SumTree:
-    "Values at the leaves of a binary tree whose nodes hold the sums of their children."
-    def __init__(self,
-                 size): # leaves
-        self.size, self.leaves = size, tree_leaves(size)
-        self.nodes = np.full(2 * self.leaves, 0.0)
-        self.levels = self.leaves.bit_length() - 1
+# %% ../nbs/03_replay.ipynb #b95ca012
+@patch
+def update_priorities(self: Replay, index, # slots, as in `Batch.index`, int64 [B]
+                      td_errors): # TD errors of these transitions, float [B]
+    "Give transitions new priorities; slots that cannot be sampled now are passed over. To be called before the ring has gone round."
+    kept = self.tree.values(index) > 0
+    priorities = (np.abs(td_errors[kept], dtype=np.float64) + 1e-6) ** self.priority_exponent
+    self.tree.set(index[kept], priorities)
+    self.largest[0] = max(self.largest[0], priorities.max(initial=0))
 
-    def set(self,
-            indices, # leaves to change, int64 [K]; where one comes twice, its last value counts
-            values): # their new values, float64 [K]
-        "Change leaves; raises `ValueError` for a value that is negative or not finite."
-        if not (np.isfinite(values) & (values >= 0)).all(): raise ValueError('The values of a sum tree must be finite and at least 0.')
-        leaves = indices + self.leaves                        # [K]
-        self.nodes[leaves] = values
-        left, right = self.nodes[::2], self.nodes[1::2]       # views: the children of every node
-        for parents in leaves >> np.arange(1, self.levels + 1)[:, None]:  # [K], from the lowest level to the root
-            self.nodes[parents] = left[parents] + right[parents]
-
-    @property
-    def total(self): return float(self.nodes[1])
-
-    def find(self,
-             targets): # numbers from 0 to the total, float64 [B]
-        "The leaves into whose intervals the targets fall, int64 [B]; the total must not be 0."
-        node, rest = np.ones(len(targets), np.int64), np.array(targets, np.float64)
-        for _ in range(self.levels):
-            left, right = self.nodes[2 * node], self.nodes[2 * node + 1]
-            go_right = (left == 0) | (rest >= left) & (right > 0)
-            rest -= np.where(go_right, left, 0)
-            node = 2 * node + go_right
-        return node - self.leaves
-
-    def values(self, indices): # leaves, int64 [K]
-        "The values of leaves, float64 [K]."
-        return self.nodes[indices + self.leaves]
-
-# %% ../nbs/03_replay.ipynb #6c7ebbda
-def importance_weights(priorities, # priorities of the sampled transitions, float64 [B], each above 0
-                       exponent): # how much of the bias is corrected, 0 for nothing and 1 for all
-    "The factors on the losses, float32 [B]; the largest is 1."
-    return ((priorities / priorities.min()) ** -exponent).astype(np.float32)
-
-# %% ../nbs/03_replay.ipynb #b95ca00f
-class PriorityLanes(Lanes):
-    "Transitions with priorities; a priority of 0 marks a slot that cannot be sampled."
-    def __init__(self,
-                 capacity, # slots of all games together
-                 games, # games played side by side
-                 frame_shape, # (height, width) of a frame, in pixels
-                 stack, # frames in an observation
-                 n_step, # rewards summed before the bootstrap
-                 discount, # worth of a reward one step later
-                 priority_exponent, # how strongly large TD errors are preferred, 0 for uniform
-                 compress=False): # whether the frames are kept compressed
-        "Allocate everything; raises `ValueError` if the lanes are too short."
-        super().__init__(capacity, games, frame_shape, stack, n_step, discount, compress)
-        if not 0 <= priority_exponent <= 1: raise ValueError(f'priority_exponent is {priority_exponent}, but must be a number from 0 to 1.')
-        self.priority_exponent, self.tree = priority_exponent, SumTree(len(self.step))
-        self.largest, self.count = np.ones(1), np.zeros(1, np.int64)  # priority given to new transitions; how many can be sampled
-
-    def __len__(self): return int(self.count[0])
-
-    def begin(self, game, # lane, from 0
-              frame): # first frame of an episode, uint8 [height, width]
-        "An episode of a game begins; one still open is cut, as if truncated."
-        self._set(*super().begin(game, frame))
-
-    def add(self, game, action, reward, frame, terminated, truncated): # as for `Lanes.add`
-        "Store one step of a game."
-        self._set(*super().add(game, action, reward, frame, terminated, truncated))
-
-    def drop(self, game): # lane, from 0
-        "Forget the open episode of a game: nothing of it can be sampled any more. Another one has to begin before the next step is added."
-        newest = self.newest(game)
-        length = min(int(self.step[newest]) + 1, self.lane) if self.open[game] else 0
-        self._set(shift(newest, np.arange(1 - length, 1), self.lane), np.zeros(0, np.int64))
-        self.open[game] = False
-
-    def _set(self, lost, complete):
-        lost = lost[self.tree.values(lost) > 0]               # the others could not be sampled anyway
-        self.count += len(complete) - len(lost)
-        priorities = np.full(len(lost) + len(complete), self.largest[0])
-        priorities[:len(lost)] = 0
-        if len(priorities): self.tree.set(np.concatenate([lost, complete]), priorities)
-
-    def update_priorities(self,
-                          index, # slots, as in `Batch.index`, int64 [B]
-                          td_errors): # TD errors of these transitions, float [B]
-        "Give transitions new priorities; slots that cannot be sampled now are passed over. To be called before the ring has gone round."
-        kept = self.tree.values(index) > 0
-        priorities = (np.abs(td_errors[kept], dtype=np.float64) + 1e-6) ** self.priority_exponent
-        self.tree.set(index[kept], priorities)
-        self.largest[0] = max(self.largest[0], priorities.max(initial=0))
+# %% ../nbs/03_replay.ipynb #b95ca013
+@patch
+def drop(self: Replay, game): # lane, from 0
+    "Forget the open episode of a game: nothing of it can be sampled any more. Another one has to begin before the next step is added."
+    newest = self.newest(game)
+    length = min(int(self.step[newest]) + 1, self.lane) if self.open[game] else 0
+    self._mark(shift(newest, np.arange(1 - length, 1), self.lane), np.zeros(0, np.int64))
+    self.open[game] = False
 
 # %% ../nbs/03_replay.ipynb #4cad4198
-class Replay(PriorityLanes):
-    "Prioritised replay memory of n-step transitions; its state is the arrays of `arrays()`, and no random generator."
-    def sample(self,
-               batch_size, # transitions
-               importance_exponent, # how much of the bias of prioritised sampling is corrected
-               rng): # numpy Generator
-        "A `Batch`, stratified by priority; raises `ValueError` while fewer transitions can be sampled."
-        if not 1 <= batch_size <= len(self):
-            raise ValueError(f'A batch of {batch_size} transitions cannot be sampled; the replay memory can give 1 to {len(self)}.')
-        targets = (np.arange(batch_size) + rng.random(batch_size)) / batch_size * self.tree.total
-        index = self.tree.find(targets)
-        weight = importance_weights(self.tree.values(index), importance_exponent)
-        return Batch(*gather(self, index), weight, index)
-
-    def _parts(self):
-        return {name: getattr(self, name) for name in lane_arrays(1, 1, (1, 1))} | dict(
-            nodes=self.tree.nodes, largest=self.largest, count=self.count)
-
-    def arrays(self):
-        "Every array of the memory by name; the arrays themselves, except that compressed frames are two copies, see `CompressedFrames.arrays`."
-        parts = self._parts()
-        return parts | parts['frames'].arrays() if isinstance(self.frames, CompressedFrames) else parts
-
-    @property
-    def nbytes(self): return sum(part.nbytes for part in self._parts().values())
+@patch
+def sample(self: Replay, batch_size, # transitions
+           importance_exponent, # how much of the bias of prioritised sampling is corrected
+           rng): # numpy Generator
+    "A `Batch`, stratified by priority; raises `ValueError` while fewer transitions can be sampled."
+    if not 1 <= batch_size <= len(self):
+        raise ValueError(f'A batch of {batch_size} transitions cannot be sampled; the replay memory can give 1 to {len(self)}.')
+    targets = (np.arange(batch_size) + rng.random(batch_size)) / batch_size * self.tree.total
+    index = self.tree.find(targets)
+    weight = importance_weights(self.tree.values(index), importance_exponent)
+    return Batch(*self.gather(index), weight, index)

@@ -40,8 +40,8 @@ class Callback:
     order = 0 # who is told first; those that evaluate and save have 10 and more
     byproduct = False # whether a run goes on without it when it fails
     def start(self, runner): pass
-    def update(self, runner, result): pass
-    def step(self, runner, result, epsilon): pass
+    def after_update(self, runner, result): pass
+    def after_step(self, runner, result, epsilon): pass
     def episode(self, runner, row): pass
     def interval(self, runner, row): pass
     def fault(self, runner, row): pass
@@ -120,7 +120,7 @@ def learn(self: Runner):
         self.owed -= agent.batch_size
         batch = self.replay.sample(agent.batch_size, agent.importance_exponent, self.rng)
         result = self.agent.update(batch)
-        self.tell('update', result)
+        self.tell('after_update', result)
         self.replay.update_priorities(batch.index, result.td_error)
 
 # %% ../nbs/07_runner.ipynb #07000014
@@ -165,7 +165,7 @@ def one_step(self: Runner):
     self.step += len(actions)
     self.faults += len(result.faults)
     self.stopping = self.asked is not None
-    self.tell('step', result, epsilon)
+    self.tell('after_step', result, epsilon)
 
 # %% ../nbs/07_runner.ipynb #0700001b
 @patch
@@ -218,9 +218,9 @@ class Metrics(Callback):
         self.episodes, self.warned = 0, False
         self.recent, self.updates = collections.deque(maxlen=100), []
 
-    def update(self, runner, result): self.updates.append(result)
+    def after_update(self, runner, result): self.updates.append(result)
 
-    def step(self, runner, result, epsilon):
+    def after_step(self, runner, result, epsilon):
         for record in result.episodes:
             self.episodes += 1
             if record.start == 'level': self.recent.append(record)

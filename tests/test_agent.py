@@ -87,7 +87,7 @@ from mario_dqn.runner import Callback
 from mario_dqn.run.train import Interrupted, go_on, train
 import signal
 class Stop(Callback):
-    def step(self, runner, result, epsilon):
+    def after_step(self, runner, result, epsilon):
         if runner.step == 296: runner.stop(signal.SIGINT)
 config = with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 400, 'run.record': False, 'agent.precision': 'float32'})
 try: train(config, sys.argv[1], callbacks=[Stop()]) if sys.argv[2] == 'begin' else go_on(sys.argv[1])

@@ -2,44 +2,41 @@
 import numpy as np
 import pytest
 
-from mario_dqn.replay import Lanes, Replay, SumTree, gather
+from mario_dqn.replay import Replay, SumTree
 
 
 def grey(number): return np.full((2, 2), number, np.uint8)
 
-@pytest.fixture
-def lanes():
-    "One lane of twelve slots with an episode of seven frames, an open one of seven more, and the slots that can be sampled."
-    lanes, sampleable = Lanes(12, 1, (2, 2), 2, 2, 0.5), set()
-    def apply(changes):
-        lost, complete = changes
-        sampleable.difference_update(lost.tolist())
-        sampleable.update(complete.tolist())
-    apply(lanes.begin(0, grey(0)))
-    for i in range(1, 7): apply(lanes.add(0, i, 1.0, grey(i), False, i == 6))
-    apply(lanes.begin(0, grey(10)))
-    for i in range(11, 17): apply(lanes.add(0, i, 1.0, grey(i), False, False))
-    return lanes, sampleable, apply
+def sampleable(replay): return np.flatnonzero(replay.tree.values(np.arange(len(replay.step)))).tolist()
 
-def test_an_open_episode_is_cut_as_if_truncated(lanes):
-    lanes, sampleable, apply = lanes
-    apply(lanes.begin(0, grey(20)))
-    assert sampleable == {4, 5, 7, 8, 9, 10, 11, 0}                                       # slot 0 completed, slot 3 lost
-    _, _, reward, following, discount = gather(lanes, np.array([11, 0]))
+@pytest.fixture
+def lane():
+    "One lane of twelve slots with an episode of seven frames, and an open one of seven more."
+    lane = Replay(12, 1, (2, 2), 2, 2, 0.5, 1.0)
+    lane.begin(0, grey(0))
+    for i in range(1, 7): lane.add(0, i, 1.0, grey(i), False, i == 6)
+    lane.begin(0, grey(10))
+    for i in range(11, 17): lane.add(0, i, 1.0, grey(i), False, False)
+    return lane
+
+def test_an_open_episode_is_cut_as_if_truncated(lane):
+    lane.begin(0, grey(20))
+    assert sampleable(lane) == [0, 4, 5, 7, 8, 9, 10, 11]                                 # slot 0 completed, slot 3 lost
+    _, _, reward, following, discount = lane.gather(np.array([11, 0]))
     np.testing.assert_array_equal(reward, np.float32([1.5, 1]))
     np.testing.assert_array_equal(discount, np.float32([0.25, 0.5]))
     np.testing.assert_array_equal(following[..., 0, 0], [[15, 16], [15, 16]])
 
 @pytest.mark.parametrize('call, words', [
-    (lambda lanes: (lanes.add(0, 0, 0.0, grey(21), True, False), lanes.add(0, 0, 0.0, grey(22), False, False)), 'no open episode'),
-    (lambda lanes: lanes.begin(1, grey(0)), 'There is no game 1'), (lambda lanes: lanes.begin(-1, grey(0)), 'There is no game -1'),
-    (lambda lanes: lanes.begin(0, np.zeros((2, 2))), r'must be uint8 \(2, 2\)'), (lambda lanes: lanes.begin(0, np.zeros(2, np.uint8)), r'must be uint8 \(2, 2\)'),
-    (lambda lanes: lanes.add(0, 0, np.nan, grey(0), False, False), 'finite'), (lambda lanes: Lanes(48, 8, (2, 2), 4, 3, 0.9), 'needs at least 7'),
+    (lambda lane: (lane.add(0, 0, 0.0, grey(21), True, False), lane.add(0, 0, 0.0, grey(22), False, False)), 'no open episode'),
+    (lambda lane: lane.begin(1, grey(0)), 'There is no game 1'), (lambda lane: lane.begin(-1, grey(0)), 'There is no game -1'),
+    (lambda lane: lane.begin(0, np.zeros((2, 2))), r'must be uint8 \(2, 2\)'), (lambda lane: lane.begin(0, np.zeros(2, np.uint8)), r'must be uint8 \(2, 2\)'),
+    (lambda lane: lane.add(0, 0, np.nan, grey(0), False, False), 'finite'), (lambda lane: Replay(48, 8, (2, 2), 4, 3, 0.9, 0.6), 'needs at least 7'),
 ], ids=['after-the-end', 'game-1', 'game-minus-1', 'floats', 'shape', 'nan', 'small'])
-def test_what_cannot_be_stored_is_refused(lanes, call, words):
-    with pytest.raises(ValueError, match=words): call(lanes[0])
+def test_what_cannot_be_stored_is_refused(lane, call, words):
+    with pytest.raises(ValueError, match=words): call(lane)
 
-def test_a_lane_of_seven_slots_is_enough(): Lanes(56, 8, (2, 2), 4, 3, 0.9)
+def test_a_lane_of_seven_slots_is_enough(): Replay(56, 8, (2, 2), 4, 3, 0.9, 0.6)
 
 
 @pytest.mark.parametrize('size', [1, 2, 3, 5, 8, 1000])
@@ -67,7 +64,7 @@ def test_a_priority_is_a_finite_number_of_at_least_0(value):
 
 
 def filled(exponent, steps=6, game=1, ends=True):
-    "A memory of two lanes of ten slots with one episode, whose rewards are 1, 2, …"
+    "A memory of two lane of ten slots with one episode, whose rewards are 1, 2, …"
     replay = Replay(20, 2, (2, 2), 4, 3, 0.5, exponent)
     replay.begin(game, grey(0))
     for i in range(1, steps + 1): replay.add(game, i, float(i), grey(i), ends and i == steps, False)
@@ -92,7 +89,7 @@ def test_half_of_the_bias_corrected_is_the_root_of_the_weight():
     np.testing.assert_allclose(drawn.weight, [0.5 if slot == 15 else 1 for slot in drawn.index], rtol=1e-6)       # 16 counts 4 ** 0.5 / 16 ** 0.5
 
 def test_returns_of_three_steps_by_hand(small):
-    _, _, reward, _, discount = gather(small, np.arange(10, 16))
+    _, _, reward, _, discount = small.gather(np.arange(10, 16))
     np.testing.assert_array_equal(reward, np.float32([2.75, 4.5, 6.25, 8, 8, 6]))
     np.testing.assert_array_equal(discount, np.float32([0.125, 0.125, 0.125, 0, 0, 0]))
 

@@ -21,7 +21,7 @@ from test_games import corridor
 class StopAt(Callback):
     "Asks the runner to stop at a step, as Ctrl-C does."
     def __init__(self, at): self.at = at
-    def step(self, runner, result, epsilon):
+    def after_step(self, runner, result, epsilon):
         if runner.step + runner.config.run.games == self.at: runner.stop(signal.SIGINT)
 
 def broken_off(config, path, at=200, **options):

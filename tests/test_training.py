@@ -194,7 +194,7 @@ def test_games_that_break_all_the_time_end_the_run_and_a_few_in_a_long_one_do_no
     runner, limit = build_runner(short), FaultLimit()
     def broke(): # one game of a step
         runner.faults += 1
-        limit.step(runner, types.SimpleNamespace(faults=[GameFault(0, 3, 'raised', 'OSError: no cable')]), None)
+        limit.after_step(runner, types.SimpleNamespace(faults=[GameFault(0, 3, 'raised', 'OSError: no cable')]), None)
     for _ in range(100): broke()
     with pytest.raises(TrainingError, match='101 games broke, the last one because of: OSError: no cable'): broke()
     runner.step = 102_001

@@ -147,7 +147,7 @@ class CheckLearning(Callback):
     "Ends a run whose learning has failed."
     name = 'learning'
     def start(self, runner): self.limit = value_limit(runner.config)
-    def update(self, runner, result): check_update(result, runner.agent.updates, self.limit)
+    def after_update(self, runner, result): check_update(result, runner.agent.updates, self.limit)
 
 # %% ../../nbs/14_train.ipynb #14000001
 def build_games(config, # `Config`
@@ -198,7 +198,7 @@ class Selection(Callback):
     def start(self, runner):
         if self.due: self.evaluate(runner)
 
-    def step(self, runner, result, epsilon):
+    def after_step(self, runner, result, epsilon):
         run = runner.config.run
         self.due = passed(runner, run.eval_interval) or runner.step >= run.steps
         if self.due and not runner.stopping: self.evaluate(runner)
@@ -363,7 +363,7 @@ class Checkpointing(Callback):
     def start(self, runner):
         if runner.step == 0: self.save(runner)
 
-    def step(self, runner, result, epsilon):
+    def after_step(self, runner, result, epsilon):
         run, last = runner.config.run, runner.step >= runner.config.run.steps
         if runner.stopping or (run.keep_checkpoint if last else passed(runner, run.checkpoint_interval)): self.save(runner)
 
@@ -455,7 +455,7 @@ class FaultLog(Callback):
 class FaultLimit(Callback):
     "Tells of games that broke, and ends a run in which they do so all the time."
     name, order = 'faults', -5
-    def step(self, runner, result, epsilon):
+    def after_step(self, runner, result, epsilon):
         for fault in result.faults: runner.tell('fault', dict(step=runner.step, during='training') | fault._asdict())
         if result.faults and runner.faults > 100 and runner.faults > runner.step / 1000:
             raise TrainingError(f'{runner.faults} games broke, the last one because of: {result.faults[-1].what}. The emulator does not work well enough here.')
