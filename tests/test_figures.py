@@ -1,5 +1,5 @@
 """The figures of the front page and of the card are those of the files that they come from."""
-import json
+import json, re
 
 import pytest
 
@@ -17,20 +17,20 @@ HALF_HOURS, LONGER = (json.loads((ROOT / 'experiments' / name).read_text()) for 
 def test_the_front_page_has_the_table_of_the_agent_that_ships(line): assert line in README
 
 def test_the_front_page_tells_how_the_agent_was_trained():
-    assert f"over 100 games is {CONDITIONS[2]['score_mean']:,.0f}" in README and CONDITIONS[2]['epsilon'] == 0.02 and CONDITIONS[2]['episodes'] == 100
-    assert MACHINE['command'] in README and round(MACHINE['seconds'] / 60, 1) == 29.7
+    assert f"two processor cores in {MACHINE['seconds'] / 60:.1f} minutes, by `{MACHINE['command']}`" in README
     judged = [line.split(',') for line in shipped_agent().evaluations.read_text().splitlines()]
     assert len(judged) == 1 + 7 and (judged[-1][0], judged[0][-1], judged[-1][-1]) == ('350000', 'best', '1')      # its end, and the best
-    assert [condition['cleared'] for condition in CONDITIONS[:2]] == [90, 31]
+    assert [condition['cleared'] for condition in CONDITIONS[:2]] == [90, 31] == [condition['cleared'] for condition in HALF_HOURS[2]['conditions'][:2]]
 
-@pytest.mark.parametrize('words, condition', [('cleared {}, {} and {} of the 100 games', 0), ('{}, {} and {} of the 31 start delays', 1)])
-def test_the_front_page_has_what_other_seeds_reached(words, condition):
+def test_the_front_page_has_what_other_seeds_and_a_longer_training_reached():
     assert [run['seed'] for run in HALF_HOURS] == [0, 1, 2] and max(run['minutes'] for run in HALF_HOURS) < 30
-    assert words.format(*(run['conditions'][condition]['cleared'] for run in HALF_HOURS)) in README
-
-def test_the_front_page_has_what_a_longer_training_reached():
     longer, = (run for run in LONGER if run['step'] == 450_000)
-    assert '450,000 steps, cleared {} and {}, and {} of 100 with'.format(*(c['cleared'] for c in longer['conditions'][:3])) in README
+    for run in (*HALF_HOURS, longer): assert ' | '.join(f"{c['cleared']} of {c['episodes']}" for c in run['conditions'][:3]) in README
+
+def test_the_front_page_is_short():
+    prose = [line for line in README.split('\n') if line and line[0] not in '|#>!' and not line.startswith('    ')]
+    text = re.sub(r'```.*?```', '', '\n'.join(prose), flags=re.S)
+    assert len(text.split()) <= 400, len(text.split())
 
 @pytest.mark.parametrize('run', HALF_HOURS, ids=lambda run: f"seed{run['seed']}")
 def test_the_notes_have_a_row_for_each_seed(run):
