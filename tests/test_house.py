@@ -62,6 +62,13 @@ def test_a_chapter_uses_only_itself_and_chapters_before_it(path):
     assert [found for source in cells for found in later(TransformerManager().transform_cell(source), number)] == []
 
 
+@pytest.mark.parametrize('path', sorted((ROOT / 'nbs').glob('[0-9]*.ipynb')), ids=lambda path: path.stem)
+def test_no_sentence_has_more_than_forty_words(path):
+    prose = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == 'markdown']
+    lines = [line for text in prose for line in re.sub(r'(?s)\$\$.*?\$\$', '', text).split('\n') if not line.startswith('|')]
+    assert [sentence for line in lines for sentence in re.split(r'(?<=[.!?])\s', line) if len(sentence.split()) > 40] == []
+
+
 @pytest.mark.parametrize('name', [name for name in tracked() if name.endswith('.ipynb')])
 def test_no_output_holds_a_path_of_a_machine(name):
     found = []

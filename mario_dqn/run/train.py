@@ -374,7 +374,7 @@ class Checkpointing(Callback):
 
 # %% ../../nbs/14_train.ipynb #b915932d
 def number_text(value): # a number, a text or None
-    "A value as it stands in a CSV file."
+    "A value as a CSV file has it."
     return '' if value is None else f'{value:.7g}' if isinstance(value, float) else str(value)
 
 class CsvLog(Callback):
