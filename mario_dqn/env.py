@@ -9,7 +9,7 @@ __all__ = ['PYTHON_STATE', 'ACTIONS', 'TRAINING', 'SELECTION', 'FINAL', 'MarioEn
            'take_snapshot', 'episode_seed']
 
 # %% ../nbs/02_env.ipynb #a520f41c
-import operator
+import functools, operator
 from typing import NamedTuple
 import cv2
 from gym_super_mario_bros.actions import COMPLEX_MOVEMENT, RIGHT_ONLY, SIMPLE_MOVEMENT
@@ -25,12 +25,18 @@ from .settings import ConfigError, EnvConfig, LEVELS, checked, shown
 # %% ../nbs/02_env.ipynb #c168f160
 PYTHON_STATE = ('_time_last', '_x_position_max', '_score_last', '_coins_last', '_status_last', '_completion_rewarded')
 
+@functools.cache
+def _after_start_screen(world, stage):
+    "A console that has played the start screen, which takes some hundred frames, and its state after that. All consoles of a level begin with it."
+    console = SuperMarioBrosEnv(target=(world, stage))
+    return console, console.dump_state()
+
 class MarioEnv(SuperMarioBrosEnv):
     "One level, frame by frame; an action is the byte of the pressed buttons, an observation uint8 [240, 256, 3]."
     metadata = {'render_modes': ['rgb_array'], 'render_fps': 60}
     seed = None  # a method of old Gym, which Gymnasium's checker warns of
     begun = False # whether `reset` was called
-    needed = () # consoles whose memory the present state refers to, beside its own
+    lender = needed = () # consoles whose memory every state, or the present one, refers to, beside its own
 
     def __init__(self,
                  level='1-1', # world and stage
@@ -38,6 +44,12 @@ class MarioEnv(SuperMarioBrosEnv):
         if level not in LEVELS: raise ConfigError(f'level is {shown(level)}, but must be one of 1-1 to 8-4.')
         super().__init__(target=tuple(map(int, level.split('-'))), render_mode=render_mode)
         self.begun = False                                     # the library has called it already
+
+    def _skip_start_screen(self):
+        console, state = _after_start_screen(self._target_world, self._target_stage)
+        self.load_state(state)
+        self.lender = (console._env,)
+        for name in PYTHON_STATE: setattr(self, name, getattr(console, name))
 
     def _ram_buffer(self): return memoryview(super()._ram_buffer())  # a NumPy array takes much longer to hand out a single number
 
@@ -64,10 +76,10 @@ class MarioEnv(SuperMarioBrosEnv):
     def reset(self, *, seed=None, options=None): # options['snapshot'] is where to begin, if not at the level's start
         if self._env is None: raise ValueError('reset was called after close; a closed console plays no more.')
         _, info = super().reset(seed=seed)
-        snapshot, self.needed = (options or {}).get('snapshot'), ()
+        snapshot, self.needed = (options or {}).get('snapshot'), self.lender
         if snapshot is not None:
             self.load_state(snapshot.console)
-            self.needed = snapshot.emulators
+            self.needed = (*self.lender, *snapshot.emulators)
             for name, value in zip(PYTHON_STATE, snapshot.python): setattr(self, name, value)
             info = self._get_info()
         self.begun = True
