@@ -224,22 +224,24 @@ def set_threads(threads): # processor threads for the network
 @contextlib.contextmanager
 def kept_signals():
     "Around the work of large libraries: raise at the end what Ctrl-C or SIGTERM raises if one came and it was swallowed or became another error."
-    came, before, usual_report = [], {}, sys.unraisablehook
+    came, before, usual = [], {}, (sys.unraisablehook, sys.excepthook)
     def note(number, frame):
         came.append(number)
         before[number](number, frame)
     def report(error): # raised where nothing can be raised, as while garbage is collected
-        if not (came and isinstance(error.exc_value, KeyboardInterrupt)): usual_report(error)
+        if not (came and isinstance(error.exc_value, KeyboardInterrupt)): usual[0](error)
+    def show(*error): # called by a library that prints what came of the signal, and goes on
+        if not came: usual[1](*error)
     with contextlib.suppress(ValueError):  # only the main thread may do this
         for number in (signal.SIGINT, signal.SIGTERM):
             if callable(signal.getsignal(number)): before[number] = signal.signal(number, note)
-        sys.unraisablehook = report
+        sys.unraisablehook, sys.excepthook = report, show
     try: yield
     except Exception:
         if not came: raise
     finally:
         for number, handler in before.items(): signal.signal(number, handler)
-        if sys.unraisablehook is report: sys.unraisablehook = usual_report
+        if sys.unraisablehook is report: sys.unraisablehook, sys.excepthook = usual
     if came: before[came[0]](came[0], None)
 
 # %% ../../nbs/10_files.ipynb #be6743fd
