@@ -36,7 +36,8 @@ class MarioEnv(SuperMarioBrosEnv):
     metadata = {'render_modes': ['rgb_array'], 'render_fps': 60}
     seed = None  # a method of old Gym, which Gymnasium's checker warns of
     begun = False # whether `reset` was called
-    lender = needed = () # consoles whose memory every state, or the present one, refers to, beside its own
+    lender = () # the console that has played the start screen: every state refers to its memory
+    needed = () # that one, and those to whose memory the present state refers, which came from a snapshot
 
     def __init__(self,
                  level='1-1', # world and stage
@@ -48,7 +49,7 @@ class MarioEnv(SuperMarioBrosEnv):
     def _skip_start_screen(self):
         console, state = _after_start_screen(self._target_world, self._target_stage)
         self.load_state(state)
-        self.lender = (console._env,)
+        self.lender = self.needed = (console._env,)
         for name in PYTHON_STATE: setattr(self, name, getattr(console, name))
 
     def _ram_buffer(self): return memoryview(super()._ram_buffer())  # a NumPy array takes much longer to hand out a single number

@@ -24,6 +24,7 @@ def first_loop(env, # its observations are what the networks take; a few discret
     rng, memory, steps = np.random.default_rng(seed), collections.deque(maxlen=memory_size), 0
     observation, _ = env.reset(seed=seed)
     rows = np.arange(batch_size)
+    target.set_weights(online.get_weights())
     while True:
         action = int(online.predict(observation[None], verbose=0).argmax())
         if rng.random() < epsilon: action = int(rng.integers(env.action_space.n))

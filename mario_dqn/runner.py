@@ -113,12 +113,12 @@ def tell(self: Runner, event, # name of a method of `Callback`
 @patch
 def learn(self: Runner):
     "As many updates as the agent steps so far allow."
-    agent = self.config.agent
-    if len(self.replay) < agent.learning_starts: return
-    self.owed += agent.samples_per_step * self.config.run.games
-    while self.owed >= agent.batch_size:
-        self.owed -= agent.batch_size
-        batch = self.replay.sample(agent.batch_size, agent.importance_exponent, self.rng)
+    settings = self.config.agent
+    if len(self.replay) < settings.learning_starts: return
+    self.owed += settings.samples_per_step * self.config.run.games
+    while self.owed >= settings.batch_size:
+        self.owed -= settings.batch_size
+        batch = self.replay.sample(settings.batch_size, settings.importance_exponent, self.rng)
         result = self.agent.update(batch)
         self.tell('after_update', result)
         self.replay.update_priorities(batch.index, result.td_error)
@@ -176,6 +176,7 @@ def stop(self: Runner, who=True): # such as the number of a signal
 @patch
 def fit(self: Runner, steps): # agent steps in all
     "Train until so many agent steps are taken, or until someone asked for an end; returns 'finished' or 'interrupted'."
+    self.asked, self.stopping = None, False
     if self.observation is None: self.begin()
     self.tell('start')
     while self.step < steps and not self.stopping: self.one_step()

@@ -719,6 +719,7 @@ def train(config, # `Config`
         write_atomic(folder.machine, json.dumps(facts, indent=1) + '\n')
         if outcome == 'interrupted': raise Interrupted(runner, f' Everything so far is in {folder.path}, and go_on goes on with it.')
         if not config.run.keep_checkpoint: shutil.rmtree(folder.checkpoints, ignore_errors=True)
+        if runner.asked is not None: raise Interrupted(runner, f' That was its last step; the whole training is in {folder.path}.')
         return runner, outcome
 
 # %% ../../nbs/14_train.ipynb #36d61058
@@ -770,12 +771,12 @@ def go_on(folder, # path or `RunFolder` of a run in the stage 'training', or of 
         checkpoint, said = newest_checkpoint(folder.checkpoints)
         for sentence in said: say(sentence)
         if steps is not None: config = lengthened(folder, config, checkpoint, steps)
+        if checkpoint is None and folder.metrics.exists():
+            raise ConfigError(f'{folder.path} has no checkpoint to go on from; begin the run anew with --force, or another one in another folder.')
+        sweep(folder)
         try: read_manifest(folder)
         except ConfigError as e:
             say(f'{e} It is made anew, from what the checkpoint has.')
             folder.manifest.unlink()
-        if checkpoint is None and folder.metrics.exists():
-            raise ConfigError(f'{folder.path} has no checkpoint to go on from; begin the run anew with --force, or another one in another folder.')
-        sweep(folder)
         say(f'Going on from step {checkpoint.step:,} of {config.run.steps:,}.' if checkpoint else 'The run was broken off before its first checkpoint; it begins anew.')
         return train(config, folder, None, command, started, callbacks, checkpoint, say, layers, make_env, progress)
