@@ -176,7 +176,7 @@ def stop(self: Runner, who=True): # such as the number of a signal
 @patch
 def fit(self: Runner, steps): # agent steps in all
     "Train until so many agent steps are taken, or until someone asked for an end; returns 'finished' or 'interrupted'."
-    self.asked, self.stopping = None, False
+    if self.stopping: self.asked, self.stopping = None, False   # a training that was stopped goes on; what is asked since then counts
     if self.observation is None: self.begin()
     self.tell('start')
     while self.step < steps and not self.stopping: self.one_step()

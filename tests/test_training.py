@@ -224,6 +224,15 @@ def test_an_interrupt_in_the_middle_of_a_step_saves_the_weights(short, tmp_path)
     saved, _ = load_agent(tmp_path / 'run', 'last')
     for name, array in runner.agent.weights().items(): np.testing.assert_array_equal(array, saved.weights()[name])
 
+def test_an_interrupt_after_the_last_step_calls_off_what_would_follow_and_the_training_is_whole(short, tmp_path):
+    class Late(Callback):
+        def end(self, runner, outcome): signal.raise_signal(signal.SIGINT)
+    with pytest.raises(Interrupted, match='That was its last step'): train(short, tmp_path / 'run', callbacks=[Late()], say=quiet)
+    folder = RunFolder(tmp_path / 'run')
+    assert stage(folder) == 'measuring' and folder.best.exists() and not folder.checkpoints.exists()
+    with pytest.raises(ConfigError, match='is trained already'): go_on(folder, say=quiet)
+    with pytest.raises(ConfigError, match='already holds a run'): train(short, folder, say=quiet)
+
 
 # what a run leaves
 

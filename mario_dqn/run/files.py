@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['read_file', 'read_text', 'load_config', 'lock_handle', 'FolderLock', 'RunFolder', 'project_root', 'save_root',
-           'shipped_agent', 'whole_file', 'write_atomic', 'import_keras', 'last_words', 'quiet_stderr', 'named_threads',
-           'threads_in_force', 'set_threads', 'kept_signals', 'byproduct', 'progress_bar']
+           'shipped_agent', 'write_atomic', 'whole_file', 'import_keras', 'last_words', 'quiet_stderr', 'named_threads',
+           'threads_in_force', 'set_threads', 'kept_signals', 'stop_signals', 'byproduct', 'progress_bar']
 
 # %% ../../nbs/10_files.ipynb #10f00002
 import contextlib, importlib, logging, os, signal, stat, subprocess, sys, tempfile
@@ -117,20 +117,6 @@ def shipped_agent(level='1-1'): # the level it was trained on
     if folder.is_dir(): return RunFolder(folder)
     raise ConfigError(f'level is {level!r}, but no trained agent for it ships in {folder.parent}.')
 
-# %% ../../nbs/10_files.ipynb #d46745ac
-@contextlib.contextmanager
-def whole_file(path): # where the file is to stand
-    "A name beside `path` to write to, with the same ending; renamed to `path` when the block ends well."
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix='.', suffix=path.suffix)
-    os.close(handle)
-    try:
-        yield name
-        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError): os.unlink(name)
-
 # %% ../../nbs/10_files.ipynb #cb4c0cf9
 def write_atomic(path, # where the file is to stand
                  data): # its content, text or bytes
@@ -146,6 +132,20 @@ def write_atomic(path, # where the file is to stand
     except BaseException:
         with contextlib.suppress(FileNotFoundError): os.unlink(name)
         raise
+
+# %% ../../nbs/10_files.ipynb #d46745ac
+@contextlib.contextmanager
+def whole_file(path): # where the file is to stand
+    "A name beside `path` to write to, with the same ending; renamed to `path` when the block ends well."
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix='.', suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield name
+        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
+        os.replace(name, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError): os.unlink(name)
 
 # %% ../../nbs/10_files.ipynb #44d3cf5b
 def import_keras():
@@ -243,6 +243,17 @@ def kept_signals():
         for number, handler in before.items(): signal.signal(number, handler)
         if sys.unraisablehook is report: sys.unraisablehook, sys.excepthook = usual
     if came: before[came[0]](came[0], None)
+
+# %% ../../nbs/10_files.ipynb #4c126613
+@contextlib.contextmanager
+def stop_signals(handler): # a function of the signal's number and the frame
+    "Let a function answer Ctrl-C and SIGTERM while the block runs. Outside the main thread nothing changes, because only it may do this."
+    numbers, before = (signal.SIGINT, signal.SIGTERM), {}
+    with contextlib.suppress(ValueError):
+        for number in numbers: before[number] = signal.signal(number, handler)
+    try: yield
+    finally:
+        for number, old in before.items(): signal.signal(number, old)
 
 # %% ../../nbs/10_files.ipynb #be6743fd
 @contextlib.contextmanager

@@ -6,11 +6,11 @@
 __all__ = ['KNOBS', 'CHANGEABLE', 'weight_count', 'replay_size', 'added_memory', 'predicted_memory', 'memory_text',
            'kernel_numbers', 'available_memory', 'disk_space', 'free_disk', 'shortage', 'check_room', 'value_limit',
            'check_update', 'check_finite', 'CheckLearning', 'build_games', 'build_runner', 'rank', 'select',
-           'BrokenOff', 'Selection', 'stop_signals', 'fitting', 'settings_of', 'check_settings', 'Interrupted',
-           'split_state', 'part', 'GoOn', 'Checkpointing', 'number_text', 'CsvLog', 'FaultLog', 'FaultLimit',
-           'TensorBoardLog', 'SaveWeights', 'Recordings', 'ProgressBar', 'new_folder', 'clear', 'processor_name',
-           'machine_facts', 'changes', 'write_config', 'undisturbed', 'settled', 'watchers', 'run_to_end', 'train',
-           'stage', 'sweep', 'lengthened', 'go_on']
+           'BrokenOff', 'Selection', 'settings_of', 'check_settings', 'fitting', 'split_state', 'part', 'GoOn',
+           'Checkpointing', 'number_text', 'CsvLog', 'FaultLog', 'FaultLimit', 'TensorBoardLog', 'SaveWeights',
+           'Recordings', 'ProgressBar', 'new_folder', 'clear', 'processor_name', 'machine_facts', 'changes',
+           'write_config', 'undisturbed', 'settled', 'watchers', 'Interrupted', 'run_to_end', 'train', 'stage', 'sweep',
+           'lengthened', 'go_on']
 
 # %% ../../nbs/14_train.ipynb #d3577be1
 import contextlib, functools, importlib.metadata, json, math, os, platform, re, shlex, shutil, signal, sys, tempfile, time
@@ -26,7 +26,7 @@ from ..games import GameVector
 from ..runner import Callback, Metrics, Runner, named_callbacks, passed
 from ..evaluation import Condition, evaluate
 from ..show.film import frames_of, video_trouble, write_video
-from .files import RunFolder, kept_signals, load_config, read_text, set_threads, write_atomic
+from .files import RunFolder, kept_signals, load_config, read_text, set_threads, stop_signals, write_atomic
 from .state import SEGMENT, copy_into
 from .process import GameProcess, peak_memory
 from .checkpoint import (Checkpoints, build_agent, check_own_parts, newest_checkpoint, own_parts, read_manifest,
@@ -231,26 +231,6 @@ def evaluate(self: Selection, runner): # `Runner`
     self.due = False
     runner.tell('evaluation', dict(step=runner.step) | numbers | dict(best=int(best)), episodes)
 
-# %% ../../nbs/14_train.ipynb #4c126613
-@contextlib.contextmanager
-def stop_signals(handler): # a function of the signal's number and the frame
-    "Let a function answer Ctrl-C and SIGTERM while the block runs. Outside the main thread nothing changes, because only it may do this."
-    numbers, before = (signal.SIGINT, signal.SIGTERM), {}
-    with contextlib.suppress(ValueError):
-        for number in numbers: before[number] = signal.signal(number, handler)
-    try: yield
-    finally:
-        for number, old in before.items(): signal.signal(number, old)
-
-# %% ../../nbs/14_train.ipynb #5cc1b50e
-@contextlib.contextmanager
-def fitting(path): # of a checkpoint
-    "Errors that come from what a checkpoint holds become a `ConfigError`."
-    try: yield
-    except ConfigError: raise
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as e:
-        raise ConfigError(f'{path} does not fit the configuration of the run: {" ".join(str(e).split())[:500]} ({type(e).__name__}).') from None
-
 # %% ../../nbs/14_train.ipynb #c46ebd0f
 CHANGEABLE = {f'run.{name}' for name in ('steps', 'threads', 'game_process', 'game_threads', 'game_timeout', 'metrics_interval', 'eval_interval',
                                          'checkpoint_interval', 'baselines', 'final_episodes', 'record', 'keep_checkpoint')}
@@ -271,13 +251,14 @@ def check_settings(before, # `settings_of` the run when a checkpoint was written
         raise ConfigError(f'The settings are not those with which the run came to step {step:,}: {"; ".join(changed)}. '
                           'Put them back, or begin another run with them.')
 
-# %% ../../nbs/14_train.ipynb #c46ebd11
-class Interrupted(KeyboardInterrupt):
-    "Training was called off by Ctrl-C or SIGTERM, and what it had is saved."
-    def __init__(self, runner, # the `Runner`
-                 where=''): # a sentence about where it is saved
-        super().__init__(f'Training was interrupted after step {runner.step:,}.{where}')
-        self.runner = runner
+# %% ../../nbs/14_train.ipynb #5cc1b50e
+@contextlib.contextmanager
+def fitting(path): # of a checkpoint
+    "Errors that come from what a checkpoint holds become a `ConfigError`."
+    try: yield
+    except ConfigError: raise
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as e:
+        raise ConfigError(f'{path} does not fit the configuration of the run: {" ".join(str(e).split())[:500]} ({type(e).__name__}).') from None
 
 # %% ../../nbs/14_train.ipynb #c46ebd12
 def split_state(name, # of a callback
@@ -641,6 +622,14 @@ def watchers(folder, # `RunFolder`
     if trouble: say(trouble)
     return [*found, Recordings(folder)] if config.run.record and not trouble else found
 
+# %% ../../nbs/14_train.ipynb #c46ebd11
+class Interrupted(KeyboardInterrupt):
+    "Training was called off by Ctrl-C or SIGTERM, and what it had is saved."
+    def __init__(self, runner, # the `Runner`
+                 where=''): # a sentence about where it is saved
+        super().__init__(f'Training was interrupted after step {runner.step:,}.{where}')
+        self.runner = runner
+
 # %% ../../nbs/14_train.ipynb #ff375740
 def _fail(runner):
     "Tell all callbacks that training has failed; an error of theirs does not hide the one that came first."
@@ -687,6 +676,7 @@ def train(config, # `Config`
     folder, started = folder if isinstance(folder, RunFolder) else new_folder(folder), started or time.time()
     say = undisturbed(say)
     with folder.lock:
+        if checkpoint is None and folder.metrics.exists(): raise ConfigError(f'{folder.path} already holds a run; choose another folder.')
         check_room(config, folder)
         log, checkpoints, runner, different = CsvLog(folder, started), Checkpoints(folder.checkpoints, checkpoint), None, []
         try:
@@ -771,6 +761,8 @@ def go_on(folder, # path or `RunFolder` of a run in the stage 'training', or of 
         checkpoint, said = newest_checkpoint(folder.checkpoints)
         for sentence in said: say(sentence)
         if steps is not None: config = lengthened(folder, config, checkpoint, steps)
+        elif stage(folder) in ('measuring', 'finished'):
+            raise ConfigError(f'{folder.path} is trained already; it goes on only if it is to take more steps, or to be measured, by mario_dqn resume.')
         if checkpoint is None and folder.metrics.exists():
             raise ConfigError(f'{folder.path} has no checkpoint to go on from; begin the run anew with --force, or another one in another folder.')
         sweep(folder)
