@@ -211,7 +211,8 @@ def report(folder, # `RunFolder`
 def measure_run(folder, # `RunFolder` with trained weights
                 say): # `Output`
     "Measure, and say where everything is; returns the exit code."
-    from mario_dqn.run.train import check_settings, stage
+    from mario_dqn.run.checkpoint import check_settings
+    from mario_dqn.run.train import stage
     machine = json.loads(read_text(folder.machine, 'JSON'))
     if 'settings' in machine: check_settings(machine['settings'], load_config(folder.config, saved=True), machine['steps'])
     say('Measuring the best weights …')
@@ -280,7 +281,7 @@ def start_weights(path, # folder of the run to start from
     "The weights of a saved agent, checked against the network of the new run; raises `ConfigError`."
     from mario_dqn.run.checkpoint import build_agent, largest_file, load_weights
     folder = RunFolder(path)
-    weights = load_weights(folder, folder.best, largest_file(config))
+    weights = load_weights(folder.best, config, largest_file(config))
     try: build_agent(config).load(weights)
     except ValueError as e: raise ConfigError(f'{folder.best} cannot be the start of this run: {e}') from None
     return weights

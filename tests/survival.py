@@ -3,6 +3,7 @@ import builtins, contextlib, errno, functools, os, shutil, threading
 
 import numpy as np
 
+from mario_dqn.settings import Config, RunConfig
 from mario_dqn.run.checkpoint import Checkpoints, load_weights, newest_checkpoint, save_weights
 from mario_dqn.run.files import RunFolder
 
@@ -85,15 +86,17 @@ class SavedCheckpoint:
             np.testing.assert_array_equal(found.segment(name)['frames'], make()['frames'], strict=True)
         return found.step, said
 
+def settings_of_run(number): return Config(run=RunConfig(seed=number))
+
 class SavedWeights:
     "Two arrays of weights in best.npz; beside it, never touched, those of last.npz."
     def sample(number, run=0): return {f'layer/{i}': np.random.default_rng((run, number, i)).normal(size=(3, 4)).astype(np.float32) for i in range(2)}
 
-    def save(folder, number, run=0): save_weights(folder, folder.best, SavedWeights.sample(number, run))
+    def save(folder, number, run=0): save_weights(folder.best, SavedWeights.sample(number, run), settings_of_run(run))
 
     def load(folder, path=None):
         if not (path or folder.best).exists(): return None, []
-        weights = load_weights(folder, path or folder.best)
+        weights = load_weights(path or folder.best, settings_of_run(0))
         for number in range(10):
             if all((weights[name] == array).all() for name, array in SavedWeights.sample(number).items()): return number, []
         raise AssertionError('a mixture')
@@ -103,7 +106,7 @@ def folder_after(kind, number, root): # of saves
     "The folder of a run after so many saves."
     folder = RunFolder(root / f'{kind.__name__}{number}')
     folder.path.mkdir()
-    quickly(save_weights, folder, folder.last, SavedWeights.sample(9))
+    quickly(save_weights, folder.last, SavedWeights.sample(9), settings_of_run(0))
     for i in range(number): quickly(kind.save, folder, i + 1)
     return folder
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mario_dqn.run.checkpoint import Checkpoints, FORMAT, build_agent, load_agent, newest_checkpoint, pack_arrays, read_checkpoint, save_weights, sha256, sorted_text, unpack_arrays
-from mario_dqn.settings import AgentConfig, Config, ConfigError, EnvConfig, network_size, to_toml
+from mario_dqn.run.checkpoint import Checkpoints, FORMAT, build_agent, lasting_settings, load_agent, newest_checkpoint, pack_arrays, read_checkpoint, save_weights, seal, sha256, sorted_text, unpack_arrays
+from mario_dqn.settings import AgentConfig, Config, ConfigError, EnvConfig, RunConfig, network_size, to_toml
 from mario_dqn.run.files import RunFolder, write_atomic
 from mario_dqn.env import action_bytes
 from mario_dqn.network import q_network
@@ -80,42 +80,52 @@ def folder(tmp_path):
     "A folder with an agent."
     folder = RunFolder(tmp_path)
     write_atomic(folder.config, to_toml(CONFIG))
-    save_weights(folder, folder.best, build_agent(CONFIG).weights())
+    save_weights(folder.best, build_agent(CONFIG).weights(), CONFIG)
     return folder
 
 def disguise(folder, data):
-    "Weights that are something else, with a manifest that is right."
-    write_atomic(folder.manifest, json.dumps({'best.npz': dict(size=len(data), sha256=sha256(data))}))
-    folder.best.write_bytes(data)
+    "Weights that are something else, with a SHA-256 that is right."
+    folder.best.write_bytes(seal(data))
+
+def weights_of(**arrays):
+    "Arrays that say that they are the weights of the run."
+    about = json.dumps(dict(name='best.npz', settings=lasting_settings(CONFIG))).encode()
+    return pack_arrays(dict(about=np.frombuffer(about, np.uint8)) | arrays)
 
 def refusal(folder):
     with pytest.raises(ConfigError) as error: load_agent(folder)
-    assert 'best.npz' in str(error.value) or 'manifest.json' in str(error.value)
+    assert 'best.npz' in str(error.value)
     return str(error.value)
 
 @pytest.mark.parametrize('data, words', [
-    (saved(a=np.array([object()], dtype=object)), 'holds no weights'), (b'PK\x03\x04 no zip at all', 'holds no weights'),
-    *[(pack_arrays(dict(a=array)), 'finite float32') for array in (np.zeros(3), np.int32([1]), np.float32([1, np.nan]), np.float32([np.inf]))],
+    (saved(a=np.array([object()], dtype=object)), 'plain numbers'), (b'PK\x03\x04 no zip at all', 'not a zip file'),
+    (pack_arrays(dict(a=np.float32([1]))), 'Expecting value'),
+    *[(weights_of(a=array), 'finite float32') for array in (np.zeros(3), np.int32([1]), np.float32([1, np.nan]), np.float32([np.inf]))],
     (bytes(20_000_000), 'are needed'),
-], ids=['pickle', 'no-zip', 'float64', 'int32', 'nan', 'inf', 'too-large'])
+], ids=['pickle', 'no-zip', 'nothing-about-it', 'float64', 'int32', 'nan', 'inf', 'too-large'])
 def test_a_file_whose_checksum_is_right_but_holds_no_weights_is_refused(folder, data, words):
     disguise(folder, data)
     assert words in refusal(folder)
 
 def test_an_empty_file_of_weights_is_refused_as_such(folder):
-    disguise(folder, b'')
+    folder.best.write_bytes(b'')
     assert 'are needed' not in refusal(folder)
 
 def test_weights_of_another_network_are_refused(folder):
-    write_atomic(folder.config, to_toml(replace(CONFIG, env=EnvConfig(actions='complex'))))
-    with pytest.raises(ConfigError) as error: load_agent(folder)
-    assert '16 (advantage/kernel) is float32 (32, 102)' in str(error.value) and 'actions complex' in str(error.value)
+    other = replace(CONFIG, env=EnvConfig(actions='complex'))
+    write_atomic(folder.config, to_toml(other))
+    assert "it is of another run than config.toml: env.actions was 'run' and is 'complex'" in refusal(folder)
+    save_weights(folder.best, build_agent(CONFIG).weights(), other)
+    assert '16 (advantage/kernel) is float32 (32, 102)' in refusal(folder)
 
-def test_without_a_manifest_weights_are_not_trusted(folder):
-    folder.manifest.write_text('{')
-    assert 'manifest.json is damaged' in refusal(folder)
-    folder.manifest.unlink()
-    assert 'manifest.json does not name best.npz; without its SHA-256 it cannot be trusted.' in refusal(folder)
+def test_weights_of_another_name_or_run_are_refused(folder):
+    save_weights(folder.last, build_agent(CONFIG).weights(), CONFIG)
+    folder.best.write_bytes(folder.last.read_bytes())
+    assert "it was written as 'last.npz'" in refusal(folder)
+    save_weights(folder.best, build_agent(CONFIG).weights(), replace(CONFIG, run=RunConfig(seed=3)))
+    assert 'run.seed was 3 and is 0' in refusal(folder)
+    folder.best.write_bytes(weights_of())
+    assert 'its SHA-256 is not the one at its end' in refusal(folder)
 
 def test_what_is_not_there_is_named(folder):
     folder.best.unlink()

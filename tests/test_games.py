@@ -11,7 +11,7 @@ from mario_dqn.env import MarioEnv, make_env
 from mario_dqn.evaluation import Condition, play_episodes
 from mario_dqn.runner import Runner
 from mario_dqn.run.train import build_runner, train
-from mario_dqn.games import Game, GameFault, GameVector, StartPool
+from mario_dqn.games import GameFault, GameVector, StartPool, TrainingGame
 from mario_dqn.run.process import GameProcess, ServingProcess, portable
 
 FIELD = EnvConfig(size=42, actions='right_only')
@@ -53,9 +53,9 @@ def test_such_an_episode_is_not_cleared_in_training_nor_in_an_evaluation():
     def warping(config): return Warp(make_env(config))
     episode, = play_episodes([1], EnvConfig(level='1-2'), Condition('one', 'one', 1), make=warping)
     assert not episode.cleared and not episode.terminated and episode.length == 10
-    game = Game(EnvConfig(level='1-2'), 0, 0, 0.5, warping)
-    game.begin(StartPool())
-    for _ in range(10): step = game.step(1, StartPool())
+    game = TrainingGame(EnvConfig(level='1-2'), 0, 0, 0.5, warping)
+    game.begin_next(StartPool())
+    for _ in range(10): step = game.play(1, StartPool())
     assert step.record.cleared is False and step.record.terminated is False and step.truncated and step.snapshot is None
 
 
@@ -326,13 +326,13 @@ def cut(observation, reward, terminated, truncated, info): return observation, r
 def with_failing_starts(times):
     "Two games, the second of which breaks in its first step, and then fails to begin anew so many times."
     games, failures = GameVector(FIELD, games=2, timeout=30.0), ['no'] * times
-    make = games.make
+    make = games.new_game
     def broken(*arguments):
         game = make(*arguments)
         game.env = NoBeginning(game.env, failures)
         return game
     games.reset()
-    games.games[1].env, games.make = Broken(games.games[1].env, 1, fail), broken
+    games.games[1].env, games.new_game = Broken(games.games[1].env, 1, fail), broken
     games.step_async([3, 3])
     return games
 
@@ -408,11 +408,11 @@ def test_an_error_of_a_call_comes_through():
 
 WAITING = '''
 import sys, time
-from mario_dqn.games import Workers, answers
+from mario_dqn.games import Workers, wait_for
 workers = Workers(1)
 calls = [workers.submit(time.sleep, float(sys.argv[1]))]
 print('waiting', flush=True)
-print(len(answers(workers, calls, float(sys.argv[2]))), flush=True)'''
+print(len(wait_for(workers, calls, float(sys.argv[2]))), flush=True)'''
 
 @pytest.fixture
 def waiting():

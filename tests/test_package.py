@@ -5,7 +5,7 @@ import pytest
 
 from house import BIN, copy_tree, run, tracked
 
-AGENT = ('config.toml', 'best.npz', 'manifest.json', 'results.json', 'greedy.json', 'machine.json')
+AGENT = ('config.toml', 'best.npz', 'results.json', 'greedy.json', 'machine.json')
 
 
 @pytest.fixture(scope='module')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mario_dqn import evaluation
-from mario_dqn.run.checkpoint import load_agent, newest_checkpoint
+from mario_dqn.run.checkpoint import load_agent, newest_checkpoint, save_weights
 from mario_dqn.cli import measure
 from mario_dqn.settings import ConfigError, preset, to_toml, with_values
 from mario_dqn.run.files import RunFolder, load_config
@@ -94,16 +94,13 @@ def test_callbacks_that_are_refused_leave_no_run(short, tmp_path):
         with pytest.raises(ConfigError, match='have the name'): train(short, tmp_path / 'run', callbacks=wrong, say=quiet)
     train(with_values(short, {'run.steps': 100}), tmp_path / 'run', say=quiet)
 
-def test_an_agent_of_an_earlier_version_is_loaded(short, tmp_path):
-    import mario_dqn.run.checkpoint as checkpoint
-    train(with_values(short, {'run.steps': 200}), tmp_path / 'run', say=quiet)
+def test_an_agent_with_settings_that_no_new_run_may_have_is_loaded(short, tmp_path):
     folder = RunFolder(tmp_path / 'run')
-    agent, _ = load_agent(folder)
-    paths = [variable.path for variable in agent.online.weights]
-    checkpoint.save_weights(folder, folder.best, dict(zip(paths, agent.weights().values())))
-    text = folder.config.read_text()
-    folder.config.write_text(text.replace('discount = 0.9 ', 'discount = 0.99'))       # settings that no new run may have
-    again, config = load_agent(folder)
+    train(with_values(short, {'run.steps': 200}), folder.path, say=quiet)
+    agent, _ = load_agent(folder.path)
+    folder.config.write_text(folder.config.read_text().replace('discount = 0.9 ', 'discount = 0.99'))
+    save_weights(folder.best, agent.weights(), load_config(folder.config, saved=True))
+    again, config = load_agent(folder.path)
     assert config.agent.discount == 0.99
     for one, two in zip(agent.weights().values(), again.weights().values()): np.testing.assert_array_equal(one, two, strict=True)
 

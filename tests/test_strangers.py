@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mario_dqn.run.checkpoint import Checkpoints, FORMAT, load_weights, newest_checkpoint, sha256, sorted_text
+from mario_dqn.settings import Config
+from mario_dqn.run.checkpoint import Checkpoints, FORMAT, load_weights, newest_checkpoint, seal, sha256, sorted_text
 from mario_dqn.run.files import RunFolder, load_config, shipped_agent
 from mario_dqn.evaluation import load_episode
 from mario_dqn.show.report import load_json, read_rows
@@ -69,14 +70,21 @@ def compressed():
 # readers
 
 def weights(place, data):
-    "Read weights whose manifest is right."
-    return special(place, lambda folder: (folder.best.write_bytes(data), folder.manifest.write_text(json.dumps({'best.npz': entry(data)}))))
+    "Read bytes as weights whose SHA-256 is right."
+    return special(place, lambda folder: folder.best.write_bytes(seal(data)))
+
+def about(text, data=GOOD):
+    "Weights that say this of themselves."
+    text = text if isinstance(text, bytes) else text.encode()
+    return zipped(('about.npy', npy(header(f'({len(text)},)', "'|u1'"), text)), ('layer.npy', data))
+
+ABOUT = json.dumps(dict(name='best.npz', settings={}))
 
 def special(place, make):
     "Read weights in the place of which something else was put."
     folder = RunFolder(place)
     make(folder)
-    return load_weights(folder, folder.best, 1_000_000)
+    return load_weights(folder.best, Config(), 1_000_000)
 
 def checkpoint(place, state=b'{}', arrays=zipped(), segment=zipped(), parity=b'', spoil=lambda path: None, **changes):
     "Read a checkpoint with a right manifest, except for what is changed in it, after something was done to its folder."
@@ -115,8 +123,6 @@ def without_segments(path):
     shutil.rmtree(path.parent / 'frames')
     sparse(path / 'parity.bin', 10**10)
 
-BESIDE = lambda text: lambda place: special(place, lambda folder: (folder.best.write_bytes(GOOD), folder.manifest.write_bytes(text if isinstance(text, bytes) else text.encode())))
-
 # What it is, a part of the sentence with which it is refused, and how it is read.
 STRANGE = [
     ('weights: an array of pickled objects', 'not plain numbers', lambda place: weights(place, pickled_arrays())),
@@ -140,16 +146,16 @@ STRANGE = [
     ('weights: a name twice', 'a name stands in it twice', lambda place: weights(place, zipped(('layer.npy', GOOD), ('layer.npy', GOOD)))),
     ('weights: a symbolic link as a member', 'not plain numbers', lambda place: weights(place, zipped((LINK, '/etc/passwd')))),
     ('weights: a Keras file with a Lambda layer', 'no name of an array', lambda place: weights(place, zipped(('metadata.json', '{}'), ('config.json', LAMBDA), ('model.weights.h5', b'')))),
-    ('weights: NaN', 'not all of it is finite', lambda place: weights(place, layer(header('(1,)'), np.float32(np.nan).tobytes()))),
+    ('weights: NaN', 'not all of it is finite', lambda place: weights(place, about(ABOUT, npy(header('(1,)'), np.float32(np.nan).tobytes())))),
     ('weights: 100 GB of zeros', '100,000,000,000 bytes', lambda place: special(place, lambda folder: sparse(folder.best, 10**11))),
     ('weights: a link to an endless device', 'no ordinary file', lambda place: special(place, lambda folder: folder.best.symlink_to('/dev/zero'))),
     ('weights: a pipe', 'no ordinary file', lambda place: special(place, lambda folder: os.mkfifo(folder.best))),
-    ('manifest: a pickle', 'manifest.json is damaged', BESIDE(pickle.dumps(Payload()))),
-    ('manifest: 10 GB of zeros', '10,000,000,000 bytes', lambda place: special(place, lambda folder: (folder.best.write_bytes(GOOD), sparse(folder.manifest, 10**10)))),
-    ('manifest: lists, 100,000 deep', 'nested too deep', BESIDE('[' * 100_000)),
-    ('manifest: names that are absolute paths', 'does not name best.npz', BESIDE(json.dumps({'/etc/passwd': entry(GOOD), '/tmp/best.npz': entry(GOOD)}))),
-    ('manifest: a name twice', 'a name stands there twice', BESIDE('{"best.npz": {}, "best.npz": ' + json.dumps(entry(GOOD)) + '}')),
-    ('manifest: a number of 10,000 digits', '10000 digits', BESIDE('{"best.npz": ' + '9' * 10_000 + '}')),
+    ('weights that say of themselves: a pickle', 'decode', lambda place: weights(place, about(pickle.dumps(Payload())))),
+    ('weights that say of themselves: nothing', 'Expecting value', lambda place: weights(place, zipped(('layer.npy', GOOD)))),
+    ('weights that say of themselves: lists, 100,000 deep', 'nested too deep', lambda place: weights(place, about('[' * 100_000))),
+    ('weights that say of themselves: an absolute path', "written as '/etc/passwd'", lambda place: weights(place, about('{"name": "/etc/passwd", "settings": {}}'))),
+    ('weights that say of themselves: a name twice', 'a name stands there twice', lambda place: weights(place, about('{"name": "best.npz", "name": "last.npz"}'))),
+    ('weights that say of themselves: a number of 10,000 digits', '10000 digits', lambda place: weights(place, about('{"name": ' + '9' * 10_000 + '}'))),
     ('checkpoint: a pickle as its state', 'decode', lambda place: checkpoint(place, state=pickle.dumps(Payload()))),
     ('checkpoint: lists, 100,000 deep', 'nested too deep', lambda place: checkpoint(place, state=b'[' * 100_000)),
     ('checkpoint: 33 MB of empty lists', '33,000,004 bytes', lambda place: checkpoint(place, state=b'[' + b'[],' * 11_000_000 + b'[]]')),
@@ -209,12 +215,10 @@ def test_there_are_as_many_as_there_were(): assert len(STRANGE) == 65
 # If these could not make a good file, everything would be refused, for another reason than it should be.
 
 @pytest.mark.parametrize('read, expected', [
-    (lambda place: weights(place, zipped(('layer.npy', GOOD)))['layer'].tolist(), [0, 0]),
-    (lambda place: special(place, lambda folder: (folder.best.write_bytes(zipped(('layer.npy', GOOD))),
-                                                  folder.manifest.write_text(json.dumps({'best.npz': entry(zipped(('layer.npy', GOOD)))}))))['layer'].tolist(), [0, 0]),
+    (lambda place: weights(place, about(ABOUT))['layer'].tolist(), [0, 0]),
     (lambda place: checkpoint(place, arrays=zipped(('layer.npy', GOOD)), segment=zipped(('frames.npy', npy(header('(2,)', "'|u1'"), bytes(2)))))['frames'].tolist(), [0, 0]),
     (lambda place: settings(place, 'run.seed = 1').run.seed, 1), (lambda place: table(place, 'step,loss\n1,\n')['step'].tolist(), [1]),
     (lambda place: read_as(place, load_json, 'results.json', '{"players": []}'), dict(players=[])),
     (lambda place: episode(place, shipped_agent().greedy.read_bytes()).cleared, True),
-], ids=['weights', 'special', 'checkpoint', 'settings', 'table', 'results', 'episode'])
+], ids=['weights', 'checkpoint', 'settings', 'table', 'results', 'episode'])
 def test_a_good_file_of_the_same_kind_is_read(tmp_path, read, expected): assert read(tmp_path) == expected

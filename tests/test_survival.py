@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mario_dqn.run.checkpoint import load_weights, newest_checkpoint, pack_arrays, save_weights, sha256
+from mario_dqn.run.checkpoint import load_weights, newest_checkpoint, save_weights
 from mario_dqn.settings import ConfigError, preset, to_toml, with_values
 from mario_dqn.run.files import RunFolder, import_keras, write_atomic
-from survival import SavedCheckpoint, SavedWeights, every_moment, quickly
+from survival import SavedCheckpoint, SavedWeights, every_moment, quickly, settings_of_run
 
 POSIX = pytest.mark.skipif(os.name != 'posix', reason='signals of POSIX')
 
@@ -209,17 +209,19 @@ def test_every_moment_of_a_save_leaves_the_old_state_or_the_new_one(tmp_path, pr
     for state, times in found.items(): promise(f'{what}: {tried}', state, times)
 
 class Obvious(SavedWeights):
-    "The obvious way to save weights: first them, then their checksum."
+    "The obvious way to save weights: into the file that is there."
     load = SavedWeights.load
 
     def save(folder, number):
-        data = pack_arrays({name.replace('/', '.'): array for name, array in SavedWeights.sample(number).items()})
-        entries = json.loads(folder.manifest.read_text())
-        write_atomic(folder.best, data)
-        write_atomic(folder.manifest, json.dumps(entries | {'best.npz': dict(size=len(data), sha256=sha256(data))}))
+        kept = folder.path / 'kept'
+        kept.mkdir(exist_ok=True)
+        SavedWeights.save(RunFolder(kept), number)
+        data = (kept / 'best.npz').read_bytes()
+        with open(folder.best, 'wb') as file:
+            for start in range(0, len(data), 200): file.write(data[start:start + 200]), file.flush()
 
 def test_the_obvious_way_to_save_does_not_pass(tmp_path):
-    with pytest.raises(ConfigError, match='does not name best.npz'): every_moment(Obvious, 0, tmp_path, False)
+    with pytest.raises(ConfigError, match='best.npz cannot be used'): every_moment(Obvious, 0, tmp_path, False)
 
 
 @contextlib.contextmanager
@@ -327,24 +329,23 @@ def weights(tmp_path_factory):
     folder, other = RunFolder(root / 'run'), RunFolder(root / 'other')
     for run, where in enumerate((folder, other)):
         where.path.mkdir()
-        for number, name in ((1, 'last'), (2, 'best')): quickly(save_weights, where, getattr(where, name), SavedWeights.sample(number, run))
-    before = folder.manifest.read_bytes()
+        for number, name in ((1, 'last'), (2, 'best')): quickly(save_weights, getattr(where, name), SavedWeights.sample(number, run), settings_of_run(run))
     quickly(SavedWeights.save, folder, 3)
-    contents = {name: getattr(other, name).read_bytes() for name in ('best', 'last', 'manifest')}
-    return folder, dict(best=(contents['best'], folder.last.read_bytes()), last=(contents['last'], folder.best.read_bytes()), manifest=(contents['manifest'], before))
+    contents = {name: getattr(other, name).read_bytes() for name in ('best', 'last')}
+    return folder, dict(best=(contents['best'], folder.last.read_bytes()), last=(contents['last'], folder.best.read_bytes()))
 
 @pytest.mark.parametrize('way', WAYS)
-@pytest.mark.parametrize('file', ['best', 'last', 'manifest'])
+@pytest.mark.parametrize('file', ['best', 'last'])
 def test_a_damaged_file_of_weights_is_refused_and_the_other_is_read(weights, promise, file, way):
     folder, others = weights
     path = getattr(folder, file)
     with put(path, damaged(path.read_bytes(), way, others[file], 1)):
         for name, number in (('best', 3), ('last', 1)):
-            try: loaded = SavedWeights.load(folder, getattr(folder, name)) if getattr(folder, name).exists() else load_weights(folder, getattr(folder, name))
+            try: loaded = SavedWeights.load(folder, getattr(folder, name)) if getattr(folder, name).exists() else load_weights(getattr(folder, name), settings_of_run(0))
             except ConfigError as error:
-                assert '\n' not in str(error) and file in ('manifest', name)
-                promise('weights: each of 3 files damaged, and both weights read', 'refused', lost='only what was damaged')
+                assert '\n' not in str(error) and file == name
+                promise('weights: each of 2 files damaged, and both weights read', 'refused', lost='only what was damaged')
             else:
                 assert file != name and loaded == (number, [])
-                promise('weights: each of 3 files damaged, and both weights read', 'whole', lost='only what was damaged')
+                promise('weights: each of 2 files damaged, and both weights read', 'whole', lost='only what was damaged')
     assert SavedWeights.load(folder) == (3, []) and SavedWeights.load(folder, folder.last) == (1, [])

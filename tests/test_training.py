@@ -131,7 +131,7 @@ def test_a_file_of_the_machine_that_cannot_be_read_means_that_the_training_is_no
 def test_what_was_about_to_be_written_is_removed_and_nothing_else(tmp_path):
     swept = RunFolder(tmp_path)
     swept.recordings.mkdir()
-    half = ['.config.toml.a1', '.best.npz.b_2', '.last.npz.c', '.manifest.json.d', '.machine.json.e', '.results.json.f', '.greedy.json.g', '.results.png.h', '.README.md.i',
+    half = ['.config.toml.a1', '.best.npz.b_2', '.last.npz.c', '.machine.json.e', '.results.json.f', '.greedy.json.g', '.results.png.h', '.README.md.i',
             'recordings/.abc_1.mp4', 'recordings/.d.gif']
     whole = ['.gitignore', '.results.json', 'results.json', 'recordings/.keep', 'recordings/final.gif']
     for name in half + whole: (swept.path / name).touch()

@@ -89,7 +89,6 @@ class RunFolder:
     machine = property(lambda self: self.path / 'machine.json')
     best = property(lambda self: self.path / 'best.npz')
     last = property(lambda self: self.path / 'last.npz')
-    manifest = property(lambda self: self.path / 'manifest.json')
     greedy = property(lambda self: self.path / 'greedy.json')
     plot = property(lambda self: self.path / 'results.png')
     card = property(lambda self: self.path / 'README.md')

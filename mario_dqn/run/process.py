@@ -11,7 +11,7 @@ from multiprocessing import connection
 import cloudpickle
 from ..settings import RunConfig, TrainingError, checked
 from ..env import env_shapes, make_env
-from ..games import GameVector, checked_actions
+from ..games import Games, GameVector
 import mario_dqn.run.state  # tells a vector of games how to write itself down
 
 # %% ../../nbs/12_process.ipynb #1fcf0adf
@@ -136,38 +136,30 @@ class ServingProcess:
         return TrainingError(f'The process that plays the games {how}.')
 
 # %% ../../nbs/12_process.ipynb #ad378ec8
-class GameProcess(ServingProcess):
+class GameProcess(ServingProcess, Games):
     "A `GameVector` in a process of its own: the same methods, the same numbers."
     peak = None # the largest resident size of the process in bytes, known after `close`, if it could still tell
     def __init__(self, config, games, seed=0, middle_starts=0.0, workers=2, timeout=60.0, make=make_env): # as for `GameVector`
-        self.count, self.begun = checked(RunConfig, 'games', games), False
+        self.count = checked(RunConfig, 'games', games)
         self.observation_shape, self.action_count = env_shapes(config, make)
-        message = cloudpickle.dumps((config, games, seed, middle_starts, workers, timeout, make))           # a notebook's functions travel too
+        message = cloudpickle.dumps((config, games, seed, middle_starts, workers, timeout, make))   # functions of a notebook travel too
         super().__init__()                                                          # begins last, so that nothing is left of what is refused
         self.ask('make', message)
 
-    def step_async(self, actions): # int [G]
-        "Start a step of all games; raises `ValueError` for actions that do not exist."
-        if not self.begun: raise RuntimeError('The games have not begun; reset must come before the first step.')
-        if self.unanswered == 'step': raise RuntimeError('step_async was called twice; step_wait must come between.')
-        self.ask('step', checked_actions(actions, self.count, self.action_count))
+    stepping = property(lambda self: self.unanswered == 'step', doc='Whether a step is under way.')
+    def _reset(self): return self.call('reset')
+    def _send(self, actions): self.ask('step', actions)
+    def _receive(self): return self.answer()
 
-    def step_wait(self):
-        "Wait for the step to end; returns a `VectorStep`; raises `TrainingError` if a game can be neither stepped nor begun anew."
-        if self.unanswered != 'step': raise RuntimeError('step_wait was called without step_async before it.')
-        return self.answer()
-
-    def reset(self):
+    def state(self):
         "As of a `GameVector`."
-        if self.unanswered == 'step': raise RuntimeError('A step is under way; step_wait must come before reset.')
-        observation, self.begun = self.call('reset'), True
-        return observation
-
-    def state(self): return self.call('state')
+        self.check_between_steps('state')
+        return self.call('state')
 
     def restore(self, state, observation, progress=None): # as for `GameVector`
         "As of a `GameVector`."
-        restored, self.begun = self.call('restore', state, observation, progress=progress), True
+        restored = self.call('restore', state, observation, progress=progress)
+        self.begun = True
         return restored
 
     def close(self):

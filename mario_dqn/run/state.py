@@ -14,7 +14,7 @@ from gymnasium.wrappers import FrameStackObservation, StickyAction
 import numpy as np
 from ..env import snapshot_of, take_snapshot
 from ..replay import CompressedFrames, Replay
-from ..games import GameVector
+from ..games import GameVector, TrainingGame, is_replayable
 
 # %% ../../nbs/11_state.ipynb #84e1d3f6
 def families(tapes): # tapes, bytes
@@ -101,42 +101,62 @@ def moment_state(snapshot): # a `Snapshot`
     return dict(tape=snapshot.tape.hex(), python=list(snapshot.python), x=snapshot.x)
 
 @patch
-def state(self: GameVector):
-    "The games in mid-episode, between two steps, and the pool of snapshots, as plain data."
-    def places(taken): return [place for place, snapshot in self.pool.snapshots.items() if any(snapshot is t for t in taken)]
-    games = [dict(episode=game.episode, start=game.start, length=game.length, total=float(game.total), x=int(game.x), taken=places(taken),
-                  env=env_state(game.env) if game.replayable else None,
-                  moment=moment_state(take_snapshot(game.env)) if game.replayable else None) for game, taken in zip(self.games, self.taken)]
-    return dict(games=games, snapshots=[moment_state(snapshot) for snapshot in self.pool.snapshots.values()], failures=list(self.pool.failures))
+def state(self: TrainingGame):
+    "The game in mid-episode, as plain data; `env` and `moment` are None where a tape cannot play it again."
+    counts = dict(episode=self.episode, start=self.start, length=self.length, total=float(self.total), x=int(self.x))
+    if not is_replayable(self.env): return counts | dict(env=None, moment=None)
+    return counts | dict(env=env_state(self.env), moment=moment_state(take_snapshot(self.env)))
+
+@patch
+def restore(self: TrainingGame, state, # as above
+            snapshot, # the `Snapshot` of its moment, or None
+            observation): # the last one, uint8 [stack, size, size]
+    "Put a game back into mid-episode; returns whether it shows what it showed."
+    for name in ('episode', 'start', 'length', 'total', 'x'): setattr(self, name, state[name])
+    return snapshot is not None and restore_env(self.env, snapshot, state['env'], observation)
 
 # %% ../../nbs/11_state.ipynb #26827033
+@patch
+def state(self: GameVector):
+    "The games in mid-episode, between two steps, and the pool of snapshots, as plain data."
+    self.check_between_steps('state')
+    pool = self.pool.snapshots
+    def places(taken): return [place for place, snapshot in pool.items() if any(snapshot is t for t in taken)]
+    games = [game.state() | dict(taken=places(taken)) for game, taken in zip(self.games, self.taken)]
+    return dict(games=games, snapshots=[moment_state(snapshot) for snapshot in pool.values()],
+                failures=list(self.pool.failures))
+
+# %% ../../nbs/11_state.ipynb #26827035
+def _rebuilt(vector, state, progress): # a `GameVector`; of its `state`; as for `rebuild`
+    "A function that gives the rebuilt snapshot of a moment, or None if it is not the one that was written down."
+    moments = [game['moment'] for game in state['games'] if game['moment'] is not None] + state['snapshots']
+    tapes = [bytes.fromhex(moment['tape']) for moment in moments]
+    consoles = [game.env.unwrapped for game in vector.games]
+    snapshots = rebuild(consoles, tapes, len(vector.workers.threads), progress)
+    def find(moment):
+        snapshot = None if moment is None else snapshots.get(bytes.fromhex(moment['tape']))
+        return snapshot if snapshot is not None and moment_state(snapshot) == moment else None
+    return find
+
 @patch
 def restore(self: GameVector,
             state, # of `GameVector.state`
             observation, # the last one, uint8 [G, stack, size, size]
             progress=None): # as for `rebuild`
-    "Put games that were not reset back into mid-episode; returns the observation, the games that had to begin a new episode, and how many snapshots were lost."
-    moments = [game['moment'] for game in state['games'] if game['moment'] is not None] + state['snapshots']
-    consoles = rebuild([game.env.unwrapped for game in self.games], [bytes.fromhex(moment['tape']) for moment in moments], len(self.workers.threads), progress)
-    def console(moment):
-        "The rebuilt snapshot, or None if it is not the one that was written down."
-        if moment is None: return None                                              # it cannot be replayed
-        snapshot = consoles.get(bytes.fromhex(moment['tape']))
-        return snapshot if snapshot is not None and moment_state(snapshot) == moment else None
-    pool = [console(moment) for moment in state['snapshots']]
-    for snapshot in pool:
+    "Put games that were not reset back; returns the observation, the games that begin a new episode, and how many snapshots were lost."
+    find = _rebuilt(self, state, progress)
+    snapshots = [find(moment) for moment in state['snapshots']]
+    for snapshot in snapshots:
         if snapshot is not None: self.pool.add(snapshot)
     self.pool.failures.extend(state['failures'])
-    self.begun, observation, begun = True, observation.copy(), []
+    self.begun, observation, anew = True, observation.copy(), []
     for i, (game, saved) in enumerate(zip(self.games, state['games'], strict=True)):
-        for name in ('episode', 'start', 'length', 'total', 'x'): setattr(game, name, saved[name])
-        snapshot = console(saved['moment'])
-        if snapshot is not None and restore_env(game.env, snapshot, saved['env'], observation[i]):
+        if game.restore(saved, find(saved['moment']), observation[i]):
             self.taken[i] = [self.pool.snapshots[place] for place in saved['taken'] if place in self.pool.snapshots]
-            continue
-        observation[i] = game.begin(self.pool)
-        begun.append(i)
-    return observation, begun, pool.count(None)
+        else:
+            observation[i] = game.begin_next(self.pool)
+            anew.append(i)
+    return observation, anew, snapshots.count(None)
 
 # %% ../../nbs/11_state.ipynb #d68ff988
 SEGMENT = 512 # slots in a segment

@@ -23,9 +23,11 @@ import ipywidgets
 import numpy as np
 import traitlets
 from ..settings import Config, ConfigError, EnvConfig
-from ..env import FINAL, MarioEnv, SmallGray, action_bytes, action_meanings, classic_reward, episode_seed, make_env, tape
+from ..env import (ClassicReward, FINAL, MarioEnv, SmallGray, action_bytes, action_meanings, episode_seed, make_env,
+                           tape)
 from ..agent import Agent
-from ..evaluation import Condition, Episode, check_player, choose
+from ..games import Game, Start
+from ..evaluation import Condition, Episode, Play, check_player
 from .film import Film, FilmRecorder, RATE, frames_of, write_gif
 from ..run.checkpoint import load_agent
 from .saliency import METHODS, cover, saliency
@@ -82,28 +84,22 @@ def record(player, # a function [B, …] → [B, A], a list of actions, or None 
     "Play one episode and keep all there is to see; returns a `Recording`; raises `ConfigError`, `TypeError` or `ValueError` for what cannot be."
     Condition('film', 'film', 1, 0, noops, env_config.sticky, epsilon)              # checks them
     check_player(player, len(action_bytes(env_config.actions)))
-    env, recorder, chance = make_env(env_config), FilmRecorder(), np.random.default_rng(np.random.SeedSequence((seed, 1)))
-    if player is None: epsilon = 1.0
+    game, recorder, seen = Game(env_config), FilmRecorder(), []
+    def look(): seen.append((play.observation[-1].copy(), game.score, game.info['x_pos'], game.info['time']))
     try:
-        observation, info = env.reset(seed=seed, options={'noops': noops})
-        recorder.add(env.unwrapped.picture())
-        look_on(env, recorder.add)
-        frames, totals, positions, times, actions, values = [observation[-1].copy()], [0.0], [info['x_pos']], [info['time']], [], []
-        over = False
-        while not over and len(actions) < limit:
-            if callable(player): values.append(np.array(player(observation[None])[0], np.float32))
-            actions.append(choose(player, values[-1] if values else None, len(actions), epsilon, int(env.action_space.n), chance))
-            observation, _, terminated, truncated, info = env.step(actions[-1])
-            over = terminated or truncated
-            frames.append(observation[-1].copy()); totals.append(info['classic_return']); positions.append(info['x_pos']); times.append(info['time'])
-        played, film = tape(env), recorder.film()
+        play = Play(game, player, Start(seed, noops), epsilon)
+        recorder.add(game.env.unwrapped.picture())
+        look_on(game.env, recorder.add)
+        look()
+        while not play.over and len(play.actions) < limit:
+            play.step(play.ask())
+            look()
+        episode, film = play.episode(), recorder.film()
     finally:
-        env.close()
+        game.env.close()
         recorder.close()
-    episode = Episode(level=env_config.level, seed=seed, noops=noops, sticky=env_config.sticky, epsilon=epsilon, frame_skip=env_config.frame_skip,
-                      tape=played, actions=np.array(actions), positions=np.array(positions[1:]), q_values=np.stack(values) if values else None,
-                      score=float(info['classic_return']), cleared=bool(info['flag_get']), terminated=bool(terminated))
-    return Recording(episode, env_config, film, np.stack(frames), np.diff(totals).astype(np.float32), np.array(positions), np.array(times))
+    frames, scores, positions, times = map(np.array, zip(*seen))
+    return Recording(episode, env_config, film, frames, np.diff(scores).astype(np.float32), positions, times)
 
 # %% ../../nbs/22_player.ipynb #9dd8db20
 def record_episode(episode, # an `Episode`
@@ -330,11 +326,12 @@ class Moment:
     score: float # classic return so far
     over: str # how the game has ended, or nothing
 
-def ending(terminated, truncated, info): # of the last step
+def ending(step): # a `Step`
     "How a game has ended, or an empty text."
+    info = step.info
     if info['flag_get']: return 'reached the flag'
-    if terminated: return 'died'
-    if not truncated: return ''
+    if step.terminated: return 'died'
+    if not step.truncated: return ''
     left = (info.get('world'), info.get('stage')) != (info.get('target_world'), info.get('target_stage'))
     return 'left the level for another one' if left else 'stopped, for it got no further'
 
@@ -345,19 +342,18 @@ def agent_game(agent, # an `Agent`
                epsilon=0.0): # probability of a random action
     "Play one episode; yields a `Moment` for each decision; raises `ConfigError` for what cannot be."
     Condition('live', 'live', 1, 0, noops, env_config.sticky, epsilon)              # checks them
-    env, chance, pictures = make_env(env_config), np.random.default_rng(np.random.SeedSequence((seed, 1))), []
+    game, pictures = Game(env_config), []
     try:
-        observation, _ = env.reset(seed=seed, options={'noops': noops})
-        look_on(env, pictures.append)
-        over, step = '', 0
-        while not over:
-            q = np.array(agent.q_values(observation[None])[0], np.float32)
-            action, frame = choose(agent.q_values, q, step, epsilon, len(q), chance), observation[-1].copy()
-            observation, _, terminated, truncated, info = env.step(action)
-            over, step = ending(terminated, truncated, info), step + 1
-            yield Moment(list(pictures), list(tape(env)[-len(pictures):]), frame, q, action, info['x_pos'], info['time'], info['classic_return'], over)
+        play = Play(game, agent.q_values, Start(seed, noops), epsilon)
+        look_on(game.env, pictures.append)
+        while not play.over:
+            q, frame = play.ask(), play.observation[-1].copy()
+            step = play.step(q)
+            pressed = list(tape(game.env)[-len(pictures):])
+            yield Moment(list(pictures), pressed, frame, q, play.actions[-1], step.info['x_pos'], step.info['time'],
+                         game.score, ending(step))
             pictures.clear()
-    finally: env.close()
+    finally: game.env.close()
 
 # %% ../../nbs/22_player.ipynb #2c04f2c0
 def with_buttons(frame, # uint8 [size, size], which is changed
@@ -367,31 +363,36 @@ def with_buttons(frame, # uint8 [size, size], which is changed
     frame[:side, :8 * side] = np.kron(bits, np.full((side, side), 255))
     return frame
 
+def _console(config): # an `EnvConfig`
+    return ClassicReward(MarioEnv(config.level))
+
 def human_game(pressed, # a function that returns the byte of the buttons that are down now
                env_config, # an `EnvConfig`, for what the agent sees
                agent=None): # an `Agent` that looks on
     "Let a person play one episode; yields a `Moment` for every two frames."
-    game = MarioEnv(env_config.level)
-    small = SmallGray(game, env_config.crop_top, env_config.size)
-    def seen(picture, byte): return with_buttons(small.observation(picture), byte) if env_config.show_buttons else small.observation(picture)
+    game, skip = Game(env_config, _console), env_config.frame_skip
+    small = SmallGray(game.env, env_config.crop_top, env_config.size)
+    def look(picture, byte):
+        frame = small.observation(picture)
+        return with_buttons(frame, byte) if env_config.show_buttons else frame
     try:
-        picture, info = game.reset()
-        stack, count, score, over, byte = [seen(picture, 0)] * env_config.stack, 0, 0.0, '', 0
+        stack, over = [look(game.begin(Start(0)), 0)] * env_config.stack, ''
         while not over:
-            q, frame, action, pictures, bytes_ = None, None, -1, [], []
-            if count % env_config.frame_skip == 0:
-                if count: stack = stack[1:] + [seen(picture, byte)]
+            q, frame, pictures, buttons = None, None, [], []
+            if game.length % skip == 0:
+                if game.length: stack = stack[1:] + [look(step.observation, byte)]
                 frame = stack[-1]
                 if agent is not None: q = np.array(agent.q_values(np.stack(stack)[None])[0], np.float32)
-                if q is not None: action = int(q.argmax())
+            action = -1 if q is None else int(q.argmax())
             while not over and len(pictures) < 2:
-                byte, before = pressed(), info
-                picture, _, terminated, truncated, info = game.step(byte)
-                score, over, count = score + classic_reward(before, info), ending(terminated, truncated, info), count + 1
-                pictures.append(picture); bytes_.append(byte)
-                if count % env_config.frame_skip == 0: break
-            yield Moment(pictures, bytes_, frame, q, action, info['x_pos'], info['time'], score, over)
-    finally: game.close()
+                byte = pressed()
+                step = game.step(byte)
+                over = ending(step)
+                pictures.append(step.observation)
+                buttons.append(byte)
+                if game.length % skip == 0: break
+            yield Moment(pictures, buttons, frame, q, action, step.info['x_pos'], step.info['time'], game.score, over)
+    finally: game.env.close()
 
 # %% ../../nbs/22_player.ipynb #da340a90
 def packet(moment): # a `Moment`

@@ -509,7 +509,6 @@ FILES = {
     'config.toml': 'every setting of the run',
     'best.npz': 'weights of the best evaluation during training',
     'last.npz': 'the weights that are judged, at the end of training',
-    'manifest.json': 'SHA-256 of the weights',
     'notes.md': 'what a person wrote about the run, a part of this card',
     'results.json': 'the final evaluation, every number of it',
     'greedy.json': 'the greedy game with its action values, to be compared after loading',
