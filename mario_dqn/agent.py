@@ -10,7 +10,8 @@ __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target
 from typing import NamedTuple
 import numpy as np
 from .settings import AgentConfig, shown
-from .network import bell, expectation, frames_last, outputs_with, q_layers, q_network, training_layers
+from .network import (bell, expectation, frames_last, outputs_with, q_layers, q_network,
+                               training_layers)
 from .run.files import import_keras
 keras = import_keras()
 
@@ -33,8 +34,9 @@ def epsilon_at(step, # agent steps so far
 def epsilon_greedy(q, # Q-values, float32 [B, A]
                    epsilon, # probability of a random action, float64 [B]
                    rng): # a NumPy generator
-    "An action for each row, int64 [B]: a random one with probability epsilon, otherwise the best; raises `ValueError` for what is no probability."
-    if not np.all((0 <= np.asarray(epsilon)) & (np.asarray(epsilon) <= 1)): raise ValueError(f'epsilon is {epsilon}, but must lie from 0 to 1.')
+    "An action a row, int64 [B]: at random with probability epsilon, otherwise the best; raises `ValueError`."
+    if not np.all((0 <= np.asarray(epsilon)) & (np.asarray(epsilon) <= 1)):
+        raise ValueError(f'epsilon is {epsilon}, but must lie from 0 to 1.')
     chance = rng.random(len(q)) < epsilon
     return np.where(chance, rng.integers(q.shape[1], size=len(q)), q.argmax(axis=1))
 
@@ -45,7 +47,8 @@ def td_target(reward, # sum of the discounted rewards, float32 [B]
               next_target, # Q-values of the target network n steps later, float32 [B, A]
               double=True): # whether the online network chooses the action
     "What the Q-values of the actions taken should have been, float32 [B]."
-    reward, discount = keras.ops.convert_to_tensor(reward), keras.ops.convert_to_tensor(discount)  # PyTorch adds no arrays to its tensors
+    # PyTorch adds no arrays to its tensors
+    reward, discount = keras.ops.convert_to_tensor(reward), keras.ops.convert_to_tensor(discount)
     chosen = keras.ops.argmax(next_online if double else next_target, axis=1)                   # [B]
     worth = keras.ops.take_along_axis(next_target, keras.ops.expand_dims(chosen, 1), axis=1)    # [B, 1]
     return reward + discount * worth[:, 0]
@@ -67,9 +70,10 @@ def cross_entropy(target, # what the values should have been, float32 [B]
 # %% ../nbs/05_agent.ipynb #0b471d0d
 def beyond_bins(target, # what the values should have been, float32 [B]
                 config): # `AgentConfig`
-    "The share of the targets that lie beyond the outer bins, where their histogram cannot follow; 0 for plain numbers."
+    "The share of the targets beyond the outer bins, which no histogram can show; 0 for plain numbers."
     if not config.value_bins: return keras.ops.zeros((), 'float32')
-    return keras.ops.mean(keras.ops.cast((target < config.value_low) | (target > config.value_high), 'float32'))
+    return keras.ops.mean(keras.ops.cast((target < config.value_low) | (target > config.value_high),
+                                         'float32'))
 
 # %% ../nbs/05_agent.ipynb #0b471d0e
 def of_action(outputs, # [B, A] or [B, A, bins]
@@ -89,13 +93,16 @@ class Learner(keras.Model):
         super().__init__(name='learner', dtype='float32')
         self.online, self.target, self.training_layers, self.config = online, target, training, config
         self.target.trainable = False
-        def kept(name, *shape): return self.add_weight(shape=shape, initializer='zeros', dtype='float32', trainable=False, name=name)
+        def kept(name, *shape):
+            return self.add_weight(shape=shape, initializer='zeros', dtype='float32', trainable=False,
+                                   name=name)
         self.td_error, self.q_taken = kept('td_error', config.batch_size), kept('q_taken', config.batch_size)
         self.batch_loss, self.share_beyond = kept('batch_loss'), kept('share_beyond')
 
-    def outputs(self, network, pixels): return outputs_with(self.training_layers, network, pixels)                  # [B, A] or [B, A, bins]
+    def outputs(self, network, pixels): # [B, A], or [B, A, bins]
+        return outputs_with(self.training_layers, network, pixels)
 
-    def values(self, network, pixels): return expectation(self.outputs(network, pixels), self.config)               # [B, A]
+    def values(self, network, pixels): return expectation(self.outputs(network, pixels), self.config) # [B, A]
 
     def pixels(self, observation): # uint8 [B, size, size, stack]
         return keras.ops.cast(observation, self.training_layers.layers[1].compute_dtype)
@@ -103,13 +110,15 @@ class Learner(keras.Model):
     def call(self, batch): return self.outputs(self.online, self.pixels(batch['observation']))
 
     def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
-        x = {name: keras.ops.convert_to_tensor(value) for name, value in x.items()}  # PyTorch is handed NumPy arrays
-        q_taken = of_action(expectation(y_pred, self.config), x['action'])                                          # [B]
+        # PyTorch is handed NumPy arrays
+        x = {name: keras.ops.convert_to_tensor(value) for name, value in x.items()}
+        q_taken = of_action(expectation(y_pred, self.config), x['action'])  # [B]
         following = self.pixels(x['next_observation'])
         next_target = self.values(self.target, following)
         next_online = self.values(self.online, following) if self.config.double else next_target
-        target = keras.ops.stop_gradient(td_target(x['reward'], x['discount'], next_online, next_target, self.config.double))
-        error = target - q_taken                                                                                   # [B]
+        target = keras.ops.stop_gradient(td_target(x['reward'], x['discount'], next_online, next_target,
+                                                   self.config.double))
+        error = target - q_taken  # [B]
         if self.config.value_bins: losses = cross_entropy(target, of_action(y_pred, x['action']), self.config)
         else: losses = huber(error, self.config.huber_delta)
         loss = keras.ops.mean(x['weight'] * losses)
@@ -129,9 +138,11 @@ class UpdateResult(NamedTuple):
 
 # %% ../nbs/05_agent.ipynb #60fa3e87
 def step_size(config): # `AgentConfig`
-    "The step size of Adam as a schedule over the updates; in float32, whatever the process has as its usual type."
+    "The step size of Adam as a schedule over the updates, in float32."
     half = config.learning_rate_half
-    return keras.optimizers.schedules.InverseTimeDecay(np.float32(config.learning_rate), decay_steps=max(half, 1), decay_rate=1.0 if half else 0.0)
+    return keras.optimizers.schedules.InverseTimeDecay(np.float32(config.learning_rate),
+                                                       decay_steps=max(half, 1),
+                                                       decay_rate=1.0 if half else 0.0)
 
 # %% ../nbs/05_agent.ipynb #a1b7c0d2
 def average_share(count, # how many times the average has followed, this one included
@@ -141,7 +152,7 @@ def average_share(count, # how many times the average has followed, this one inc
 
 # %% ../nbs/05_agent.ipynb #b7d1e5a3
 class Follower(keras.Model):
-    "Moves the weights of networks some of the way to those of another; its input is the share of the other one in each of them, float32 [networks], 0 to 1."
+    "Moves the weights of networks towards those of another by a share, float32 [networks]."
     def __init__(self, source, # the network that is followed
                  networks): # those that follow
         super().__init__(name='follower', dtype='float32')
@@ -150,7 +161,9 @@ class Follower(keras.Model):
 
     def call(self, shares):
         for i, network in enumerate(self.networks):
-            for w, s in zip(network.weights, self.source.weights): w.assign(shares[i] * s + (1 - shares[i]) * w)  # a share of 1 is exactly s
+            # a share of 1 is exactly s
+            for w, s in zip(network.weights, self.source.weights):
+                w.assign(shares[i] * s + (1 - shares[i]) * w)
         return shares
 
 # %% ../nbs/05_agent.ipynb #433ea024
@@ -167,29 +180,38 @@ class Agent:
                  action_count, # number of actions
                  seed=0, # decides the initial weights
                  layers=q_layers): # the function that makes the layers, as for `q_network`
-        if not isinstance(config, AgentConfig): raise TypeError(f'config is {shown(config)}, but must be an AgentConfig.')
-        self.config, self.observation_shape, self.action_count, self.updates = config, tuple(observation_shape), action_count, 0
-        self.online, self.target = (q_network(observation_shape, action_count, config, seed, name, layers) for name in ('online', 'target'))
+        if not isinstance(config, AgentConfig):
+            raise TypeError(f'config is {shown(config)}, but must be an AgentConfig.')
+        self.config, self.updates = config, 0
+        self.observation_shape, self.action_count = tuple(observation_shape), action_count
+        self.online, self.target = (q_network(observation_shape, action_count, config, seed, name, layers)
+                                    for name in ('online', 'target'))
         self.actor = self.target if config.target_acts else self.online
-        self.average = q_network(observation_shape, action_count, config, seed, 'average', layers) if config.average_updates else self.actor
-        for network in (self.target, self.average): network.set_weights(self.online.get_weights())  # layers of one's own may leave the seed aside
-        self.follower = Follower(self.online, [self.target] if self.average is self.actor else [self.target, self.average])
-        self.learner = Learner(self.online, self.target, training_layers(observation_shape, action_count, config, layers), config)
-        self.learner.compile(keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm))
+        self.average = (q_network(observation_shape, action_count, config, seed, 'average', layers)
+                        if config.average_updates else self.actor)
+        # layers of one's own may leave the seed aside
+        for network in (self.target, self.average): network.set_weights(self.online.get_weights())
+        self.follower = Follower(self.online,
+                                 [self.target] if self.average is self.actor else [self.target, self.average])
+        self.learner = Learner(self.online, self.target,
+                               training_layers(observation_shape, action_count, config, layers), config)
+        self.learner.compile(keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon,
+                                                   global_clipnorm=config.gradient_norm))
 
     def q_values(self, observations): # uint8 [B, stack, size, size]
-        "The value of every action for the network that acts, float32 [B, A]; raises `ValueError` for anything but such observations."
+        "The value of every action for the network that acts, float32 [B, A]; raises `ValueError`."
         return self.actor.predict_on_batch(self.pictures(observations))
 
     def average_values(self, observations): # uint8 [B, stack, size, size]
-        "The value of every action for the network that is judged and saved, float32 [B, A]; raises `ValueError` as `q_values`."
+        "The value of every action for the network that is judged, float32 [B, A]; raises `ValueError`."
         return self.average.predict_on_batch(self.pictures(observations))
 
     def pictures(self, observations): # uint8 [B, stack, size, size]
-        "Observations as the networks take them, uint8 [B, size, size, stack]; raises `ValueError` for anything else."
+        "Observations as the networks take them, uint8 [B, size, size, stack]; raises `ValueError`."
         pictures = frames_last(observations)
         if observations.shape[1:] != self.observation_shape:
-            raise ValueError(f'The observations have the shape {list(observations.shape)}, but this agent sees {["B", *self.observation_shape]}.')
+            raise ValueError(f'The observations have the shape {list(observations.shape)}, but this agent '
+                             f'sees {["B", *self.observation_shape]}.')
         return pictures
 
     def act(self, observations, # uint8 [B, stack, size, size]
@@ -199,23 +221,29 @@ class Agent:
         return epsilon_greedy(self.q_values(observations), epsilon, rng)
 
     def update(self, batch): # a `Batch` of the replay memory
-        "One step of learning; returns an `UpdateResult`; raises `ValueError` for anything but a batch for this agent."
+        "One step of learning; returns an `UpdateResult`; raises `ValueError` for what does not fit."
         actions, size = batch.action, self.config.batch_size
-        if actions.shape != (size,) or actions.dtype.kind not in 'iu' or not (0 <= actions.min() and actions.max() < self.action_count):
-            raise ValueError(f'The actions of the batch are {actions.dtype} {actions.shape}, but must be {size} whole numbers from 0 to {self.action_count - 1}.')
+        if (actions.shape != (size,) or actions.dtype.kind not in 'iu'
+            or not (0 <= actions.min() and actions.max() < self.action_count)):
+            raise ValueError(f'The actions of the batch are {actions.dtype} {actions.shape}, but must be '
+                             f'{size} whole numbers from 0 to {self.action_count - 1}.')
         self.learner.train_on_batch(dict(
             observation=self.pictures(batch.observation), action=actions.astype('int32'), reward=batch.reward,
-            next_observation=self.pictures(batch.next_observation), discount=batch.discount, weight=batch.weight))
+            next_observation=self.pictures(batch.next_observation), discount=batch.discount,
+            weight=batch.weight))
         self.updates += 1
         if self.updates % self.config.target_period == 0: self.follow()
         learner = self.learner
-        error, q_taken, loss, beyond = map(keras.ops.convert_to_numpy, (learner.td_error, learner.q_taken, learner.batch_loss, learner.share_beyond))
+        error, q_taken, loss, beyond = map(keras.ops.convert_to_numpy,
+                                           (learner.td_error, learner.q_taken, learner.batch_loss,
+                                            learner.share_beyond))
         return UpdateResult(error, float(q_taken.mean()), float(loss), float(beyond))
 
     def follow(self):
         "Let the target network follow the online network, and the average too."
         shares = [self.config.target_mix]
-        if self.average is not self.actor: shares.append(average_share(self.updates // self.config.target_period, self.config))
+        if self.average is not self.actor:
+            shares.append(average_share(self.updates // self.config.target_period, self.config))
         self.follower.predict_on_batch(np.float32(shares))
 
     def weights(self):
@@ -230,6 +258,8 @@ class Agent:
         for name in sorted(wanted.keys() | given.keys()):
             if wanted.get(name) != given.get(name):
                 layer = f' ({variables[name].path})' if name in variables else ''
-                raise ValueError(f'The weights do not fit the network: {name}{layer} is {given.get(name, "missing")}, but the network needs {wanted.get(name, "none")}.')
+                raise ValueError('The weights do not fit the network: '
+                                 f'{name}{layer} is {given.get(name, "missing")}, but the network needs '
+                                 f'{wanted.get(name, "none")}.')
         for name, variable in variables.items(): variable.assign(weights[name])
         self.follower.predict_on_batch(np.ones(len(self.follower.networks), 'float32'))

@@ -12,15 +12,19 @@ __all__ = ['Place', 'COMMANDS', 'home_or_folder', 'maybe', 'Options', 'Start', '
            'values_of', 'field_of', 'flags_of', 'near', 'refuse', 'parse', 'system_words', 'main']
 
 # %% ../nbs/31_cli.ipynb #6e10da91
-import contextlib, difflib, functools, json, logging, operator, os, shlex, signal, subprocess, sys, tempfile, time, traceback, warnings
+import contextlib, difflib, functools, json, logging, operator, os, shlex
+import signal, subprocess, sys, tempfile, time, traceback, warnings
 from pathlib import Path
 from typing import Annotated, Literal
 import tyro
 from pydantic import BeforeValidator, Field
 from tyro._errors import on_parse_error
 from tyro.conf import arg, subcommand
-from .settings import AgentConfig, Config, ConfigError, EnvConfig, PRESETS, RunConfig, Settings, TrainingError, allowed, limit, one_line, preset, reason, shown, with_values
-from .run.files import RunFolder, byproduct, kept_signals, load_config, progress_bar, quiet_stderr, read_text, save_root, shipped_agent, write_atomic
+from .settings import (AgentConfig, Config, ConfigError, EnvConfig, PRESETS, RunConfig, Settings,
+                                TrainingError, allowed, limit, one_line, preset, reason, shown,
+                                with_values)
+from .run.files import (RunFolder, byproduct, kept_signals, load_config, progress_bar,
+                                 quiet_stderr, read_text, save_root, shipped_agent, write_atomic)
 
 # %% ../nbs/31_cli.ipynb #070447e4
 def home_or_folder(path): # text or a path, as a person writes it
@@ -43,34 +47,46 @@ class Options(Settings):
 
 class Start(Options):
     "What settings start from."
-    preset: maybe(Literal[tuple(PRESETS)], '{' + ','.join(PRESETS) + '}') = Field(None, description='named settings to start from')
-    config: maybe(Place, 'FILE') = Field(None, description='a file of settings to start from, such as the config.toml of a run')
+    preset: maybe(Literal[tuple(PRESETS)], '{' + ','.join(PRESETS) + '}') = Field(
+        None, description='named settings to start from')
+    config: maybe(Place, 'FILE') = Field(
+        None, description='a file of settings to start from, such as the config.toml of a run')
 class NewRun(Start):
     "What a new run starts from."
-    path: maybe(Place, 'RUN') = Field(None, description='a run whose best weights, and settings unless --preset or --config is given, are the start; ε then begins at agent.epsilon_end')
+    path: maybe(Place, 'RUN') = Field(
+        None, description='a run whose best weights, and settings unless --preset or --config is given, are '
+                          'the start; ε then begins at agent.epsilon_end')
 
 class AgentOptions(Options):
     "What all commands that load an agent have in common."
-    path: maybe(Place, 'RUN') = Field(None, description='folder of the run; the agent that ships, if left out')
-    level: maybe(EnvConfig.model_fields['level'].annotation, 'LEVEL') = Field(None, description='another level than the one it was trained on, 1-1 to 8-4')
-    threads: maybe(Annotated[int, Field(ge=1, le=256)], 'N') = Field(None, description='processor threads for the network')
+    path: maybe(Place, 'RUN') = Field(
+        None, description='folder of the run; the agent that ships, if left out')
+    level: maybe(EnvConfig.model_fields['level'].annotation, 'LEVEL') = Field(
+        None, description='another level than the one it was trained on, 1-1 to 8-4')
+    threads: maybe(Annotated[int, Field(ge=1, le=256)], 'N') = Field(
+        None, description='processor threads for the network')
     seed: int = Field(0, ge=0, le=2**31 - 1, description='the seeds of the episodes derive from it')
 
 # %% ../nbs/31_cli.ipynb #444a6588
 def first_settings(start): # `NewRun`
     "The settings before a person changes any; raises `ConfigError`."
-    if start.preset and start.config: raise ConfigError('--preset and --config are both given, but only one of them can be the start.')
+    if start.preset and start.config:
+        raise ConfigError('--preset and --config are both given, but only one of them can be the start.')
     if start.config: config = load_config(start.config)
     elif start.path and not start.preset: config = load_config(RunFolder(start.path).config)
     else: config = preset(start.preset or 'default')
     if config.run.own_parts:
-        raise ConfigError(f'These settings are of a run with functions of its own ({config.run.own_parts}), which only Python can hand over; see train in chapter 14.')
+        raise ConfigError('These settings are of a run with functions of its own '
+                          f'({config.run.own_parts}), which only Python can hand over; see train in chapter '
+                          '14.')
     if not start.path or start.config: return config
-    return with_values(config, {'agent.epsilon_start': min(config.agent.epsilon_start, config.agent.epsilon_end)})   # it has explored already
+    # it has explored already
+    return with_values(
+        config, {'agent.epsilon_start': min(config.agent.epsilon_start, config.agent.epsilon_end)})
 
 # %% ../nbs/31_cli.ipynb #5c306f8f
 class Output:
-    "Prints to standard output until nobody reads it any more; `lost` is then why, or empty if it was a pipe that was closed. `began` is when the command did."
+    "Prints to standard output until nobody reads it any more; `lost` is then why, empty for a closed pipe."
     def __init__(self): self.lost, self.began = None, time.time()
 
     def __call__(self, text):
@@ -82,7 +98,8 @@ class Output:
     def end(self, why): # in words
         "Print nothing more, and have Python flush what is left into nothing."
         self.lost = why
-        with contextlib.suppress(OSError, ValueError, AttributeError): os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 # %% ../nbs/31_cli.ipynb #5513b973
 class Terminated(KeyboardInterrupt):
@@ -90,7 +107,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def terminable():
-    "Have SIGTERM raise `Terminated` while the block runs. Outside the main thread nothing changes, because only it may do this."
+    "Have SIGTERM raise `Terminated` while the block runs, in the main thread only."
     def terminate(number, frame): raise Terminated
     try: before = signal.signal(signal.SIGTERM, terminate)
     except ValueError: before = None
@@ -110,7 +127,8 @@ def write_films(folder, # `RunFolder`
     "Write the recordings of the final evaluation."
     from mario_dqn.show.film import frames_of, video_trouble, write_gif, write_video
     if trouble := video_trouble(): return say(trouble)
-    films = ((write_video, 'final.mp4', greedy), (write_video, 'sticky.mp4', sticky), (write_gif, 'final.gif', greedy))
+    films = ((write_video, 'final.mp4', greedy), (write_video, 'sticky.mp4', sticky),
+             (write_gif, 'final.gif', greedy))
     with progress_bar('Filming', 'film') as show:
         for number, (write, name, episode) in enumerate(films):
             show(number, len(films))
@@ -122,24 +140,26 @@ def measured(agent, # `Agent`
              config, # its `Config`
              make_env, # the function that makes its environment
              say): # is given a sentence if kept rows cannot be read
-    "Results of the protocol, with the rows of players that do not learn, and the first episode by player and condition."
+    "Results of the protocol, also of players that do not learn, and the first episode of each condition."
     from mario_dqn.env import make_env as usual
     from mario_dqn.evaluation import Player, baseline_players, kept_baselines, protocol, run_protocol
     conditions, kept = protocol(config.run.final_episodes), {}
-    def keep(player, condition, numbers, episodes): kept.setdefault((player.name, condition.name), episodes[0])
+    def keep(player, condition, numbers, episodes):
+        kept.setdefault((player.name, condition.name), episodes[0])
     players, rows = [Player('agent', 'trained agent', agent.q_values)], []
     if config.run.baselines and make_env is usual:
         rows = kept_baselines(config.env, conditions, say=say)
         with progress_bar('Searching a blind player', 'frame') as show:
             if rows is None: players, rows = players + baseline_players(config.env, show), []
-    with progress_bar('Measuring', 'game') as show: results = run_protocol(players, config.env, conditions, keep, show, make=make_env)
+    with progress_bar('Measuring', 'game') as show:
+        results = run_protocol(players, config.env, conditions, keep, show, make=make_env)
     results['players'] += rows
     return results, kept
 
 def measure(folder, # `RunFolder` with trained weights, or its path
             say=print, # is given sentences about what could not be made
             **parts): # `layers` and `make_env`, if the run was given its own
-    "Run the protocol on the best weights; write the greedy game, the recordings, and at last results, plot and card; returns the table of results."
+    "Run the protocol on the best weights and write what it gives; returns the table of results."
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
     with kept_signals():
         from mario_dqn.run.checkpoint import load_agent
@@ -154,7 +174,8 @@ def measure(folder, # `RunFolder` with trained weights, or its path
 
 # %% ../nbs/31_cli.ipynb #2138cb23
 class TrainOptions(NewRun):
-    out: maybe(Place, 'FOLDER') = Field(None, description='where the run is to lie; save/<level>-seed<seed>, if left out')
+    out: maybe(Place, 'FOLDER') = Field(
+        None, description='where the run is to lie; save/<level>-seed<seed>, if left out')
     force: bool = Field(False, description='write over a run')
     env: EnvConfig = Field(EnvConfig(), description=EnvConfig.__doc__)
     agent: AgentConfig = Field(AgentConfig(), description=AgentConfig.__doc__)
@@ -165,17 +186,23 @@ def train_command(options, # `TrainOptions`
                   words): # of the command line
     "Train an agent, measure it, and leave a folder with everything of the run."
     config, path = Config(options.env, options.agent, options.run), options.path
-    with kept_signals(): from mario_dqn.run.train import ProgressBar, check_room, memory_text, new_folder, stage, train
+    with kept_signals():
+        from mario_dqn.run.train import ProgressBar, check_room, memory_text, new_folder, stage, train
     folder = RunFolder(options.out or save_root() / f'{config.env.level}-seed{config.run.seed}')
-    if not options.force and not path and stage(folder) in ('training', 'measuring'): return offer(folder, config, words, say)
+    if not options.force and not path and stage(folder) in ('training', 'measuring'):
+        return offer(folder, config, words, say)
     with kept_signals(): weights = start_weights(path, config) if path else None
     check_room(config, folder)  # before an old run is removed
     folder = new_folder(folder, options.force)
-    if path: say(f'It starts from the weights of {path}, and explores from ε = {config.agent.epsilon_start:g} on; --agent.epsilon_start 1 is from the beginning.')
+    if path:
+        say(f'It starts from the weights of {path}, and explores from ε = '
+            f'{config.agent.epsilon_start:g} on; --agent.epsilon_start 1 is from the beginning.')
     say(memory_text(config))
     command, origin = shlex.join(['mario_dqn', *words]), str(path) if path else None
     with folder.lock:
-        return finish(folder, say, lambda: train(config, folder, weights, command, say.began, [ProgressBar()], say=say, origin=origin))
+        return finish(folder, say,
+                      lambda: train(config, folder, weights, command, say.began, [ProgressBar()], say=say,
+                                    origin=origin))
 
 # %% ../nbs/31_cli.ipynb #1bc4f43f
 def finish(folder, # `RunFolder`
@@ -183,7 +210,9 @@ def finish(folder, # `RunFolder`
            training): # a function that trains, or goes on
     "Train, and do what comes after it; returns the exit code."
     from mario_dqn.run.train import Interrupted
-    def told(runner, how): say(f'Training {how} after {runner.step:,} agent steps and {(time.time() - say.began) / 60:.1f} minutes.')
+    def told(runner, how):
+        say(f'Training {how} after {runner.step:,} agent steps and '
+            f'{(time.time() - say.began) / 60:.1f} minutes.')
     try: told(*training())
     except Interrupted as interrupt:
         told(interrupt.runner, 'interrupted')
@@ -195,12 +224,13 @@ def finish(folder, # `RunFolder`
 def resume_words(folder): # `RunFolder`
     "The command that goes on with a run, to be pasted into a shell."
     path = str(folder.path)
-    return shlex.join(['mario_dqn', 'resume', *([f'--path={path}'] if path.startswith('-') else ['--path', path])])
+    return shlex.join(['mario_dqn', 'resume',
+                       *([f'--path={path}'] if path.startswith('-') else ['--path', path])])
 
 def report(folder, # `RunFolder`
            say, # `Output`
            results=None): # content of results.json
-    "Write plot and card, if they can be made; returns the table of the results, empty if there are none or it cannot be made."
+    "Write plot and card, if they can be made; returns the table of the results, or an empty text."
     table = ''
     with byproduct('Plot and card', say):
         from mario_dqn.show.report import results_table, write_report
@@ -214,7 +244,8 @@ def measure_run(folder, # `RunFolder` with trained weights
     from mario_dqn.run.checkpoint import check_settings
     from mario_dqn.run.train import stage
     machine = json.loads(read_text(folder.machine, 'JSON'))
-    if 'settings' in machine: check_settings(machine['settings'], load_config(folder.config, saved=True), machine['steps'])
+    if 'settings' in machine:
+        check_settings(machine['settings'], load_config(folder.config, saved=True), machine['steps'])
     say('Measuring the best weights …')
     try: say(measure(folder, say))
     except KeyboardInterrupt as interrupt:
@@ -230,26 +261,29 @@ def resume_run(folder, # `RunFolder`
                say, # `Output`
                words=(), # of the command line
                steps=None): # agent steps in all, if they are to be others than before
-    "Go on with a run where it was broken off, in training or after it, or lengthen it; returns the exit code; raises `ConfigError`."
+    "Go on with a run where it was broken off, or lengthen it; returns the exit code; raises `ConfigError`."
     load_config(folder.config)  # says what is wrong, if this is no run
     with folder.lock:
         with kept_signals(): from mario_dqn.run.train import ProgressBar, go_on, stage, sweep
         if stage(folder) == 'finished' and steps is None:
-            raise ConfigError(f'{folder.path} is finished; there is nothing to go on with, unless --steps asks for more steps.')
+            raise ConfigError(f'{folder.path} is finished; there is nothing to go on with, unless --steps '
+                              'asks for more steps.')
         if stage(folder) == 'training' or steps is not None:
             def training():
                 with progress_bar('Rebuilding the games', 'game') as show:
-                    return go_on(folder, shlex.join(['mario_dqn', *words]), say.began, [ProgressBar()], say, progress=show, steps=steps)
+                    return go_on(folder, shlex.join(['mario_dqn', *words]), say.began, [ProgressBar()], say,
+                                 progress=show, steps=steps)
             return finish(folder, say, training)
         sweep(folder)
         return measure_run(folder, say)
 
 class ResumeOptions(Options):
     path: Annotated[Place, arg(metavar='RUN')] = Field(description='folder of the run')
-    steps: maybe(Annotated[int, Field(ge=1, le=1_000_000_000)], 'N') = Field(None, description='agent steps in all, if the run is to become longer')
+    steps: maybe(Annotated[int, Field(ge=1, le=1_000_000_000)], 'N') = Field(
+        None, description='agent steps in all, if the run is to become longer')
 
 def resume_command(options, say, words): # as of `train_command`
-    "Go on with a run that was broken off, as if nothing had happened; or, with --steps, with one that is to take more steps."
+    "Go on with a run that was broken off, as if nothing had happened; with --steps, take more steps."
     return resume_run(RunFolder(options.path), say, words, options.steps)
 
 def agreed(question): # for a person
@@ -262,12 +296,14 @@ def offer(folder, # `RunFolder` of an unfinished run
           config, # `Config` that was asked for
           words, # of the command line
           say): # `Output`
-    "Go on with the run that lies there, if it has these settings and nobody says no; returns the exit code; raises `ConfigError`."
+    "Go on with the run that lies there, if it has these settings and nobody says no; the exit code."
     saved = load_config(folder.config)
-    if config.agent.precision == 'auto': config = with_values(config, {'agent.precision': saved.agent.precision})
+    if config.agent.precision == 'auto':
+        config = with_values(config, {'agent.precision': saved.agent.precision})
     if config != saved:
-        raise ConfigError(f'{folder.path} holds an unfinished run with other settings; go on with it by {resume_words(folder)}, '
-                          f'choose another folder with --out, or write over it with --force.')
+        raise ConfigError(f'{folder.path} holds an unfinished run with other settings; go on with it by '
+                          f'{resume_words(folder)}, '
+                          'choose another folder with --out, or write over it with --force.')
     with folder.lock:
         say(f'{folder.path} holds an unfinished run with these settings.')
         if not agreed('Go on with it? [Y/n] '):
@@ -288,9 +324,10 @@ def start_weights(path, # folder of the run to start from
 
 # %% ../nbs/31_cli.ipynb #a1b7d36b
 def saved_agent(options): # `AgentOptions`
-    "The agent that `--path` names, or the one that ships, its configuration and its folder; raises `ConfigError`."
+    "The agent of `--path`, or the one that ships, its configuration and its folder; raises `ConfigError`."
     folder = RunFolder(options.path) if options.path else shipped_agent()
-    if folder.path.is_dir(): load_config(folder.config, saved=True)  # says what is wrong before libraries are loaded
+    # says what is wrong before libraries are loaded
+    if folder.path.is_dir(): load_config(folder.config, saved=True)
     with kept_signals():
         from mario_dqn.run.checkpoint import load_agent
         agent, config = load_agent(folder, threads=options.threads)
@@ -299,14 +336,19 @@ def saved_agent(options): # `AgentOptions`
 
 # %% ../nbs/31_cli.ipynb #ef85e7ea
 def window_trouble():
-    "Why no window can be opened, in a sentence; None if one can. The library ends the process where it cannot, so another process tries."
-    if sys.platform.startswith('linux') and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')): return 'there is none here'
+    "Why no window can be opened, or None; another process tries, since the library ends one that cannot."
+    if (sys.platform.startswith('linux')
+        and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))):
+        return 'there is none here'
     program = "import cv2; cv2.namedWindow('mario_dqn'); cv2.destroyAllWindows()"
-    try: tried = subprocess.run([sys.executable, '-P', '-c', program], capture_output=True, text=True, errors='replace', timeout=30)
+    try:
+        tried = subprocess.run([sys.executable, '-P', '-c', program], capture_output=True, text=True,
+                               errors='replace', timeout=30)
     except subprocess.TimeoutExpired: return 'it does not answer'
     if tried.returncode == 0: return None
     lines = [line.strip() for line in tried.stderr.splitlines() if line.strip()]
-    words = [line for line in lines if 'display' in line.lower()][:1] or lines[-1:] or [f'the library ended with code {tried.returncode}']
+    words = ([line for line in lines if 'display' in line.lower()][:1] or lines[-1:]
+             or [f'the library ended with code {tried.returncode}'])
     return f'a window cannot be opened ({one_line(words[0])})'
 
 def show(frames, # pictures, uint8 [240, 256, 3]
@@ -325,15 +367,20 @@ def show(frames, # pictures, uint8 [240, 256, 3]
 
 # %% ../nbs/31_cli.ipynb #39f0d96f
 class InferOptions(AgentOptions):
-    episodes: int = Field(1, ge=1, le=31, description='how many; without sticky actions each has one more frame of delay at the start')
-    sticky: float = Field(0.0, ge=0.0, le=0.99, description='probability that a frame repeats the buttons of the frame before')
+    episodes: int = Field(
+        1, ge=1, le=31,
+        description='how many; without sticky actions each has one more frame of delay at the start')
+    sticky: float = Field(
+        0.0, ge=0.0, le=0.99, description='probability that a frame repeats the buttons of the frame before')
     record: bool = Field(True, description='write a video of every episode')
-    out: maybe(Place, 'FOLDER') = Field(None, description='where the videos are to lie; save/play, if left out')
+    out: maybe(Place, 'FOLDER') = Field(
+        None, description='where the videos are to lie; save/play, if left out')
     show: bool = Field(False, description='show the game in a window')
 
 def infer_command(options, say, words): # as of `train_command`
     "Let an agent play; print what happened, and write a video of every episode."
-    if options.show and (trouble := window_trouble()): raise ConfigError(f'--show needs a display, and {trouble}; the video can be watched instead.')
+    if options.show and (trouble := window_trouble()):
+        raise ConfigError(f'--show needs a display, and {trouble}; the video can be watched instead.')
     out, record = options.out or save_root() / 'play', options.record
     if record and options.out: make_folder(out)
     agent, config, folder = saved_agent(options)
@@ -345,11 +392,14 @@ def infer_command(options, say, words): # as of `train_command`
     noops = 0 if options.sticky else 'all'  # without chance all episodes would be one
     condition = Condition('infer', 'infer', options.episodes, options.seed, noops, options.sticky)
     with progress_bar('Playing', 'game') as bar:
-        episodes = play_episodes(agent.q_values, config.env, condition, progress=lambda count: bar(count, options.episodes))
-    name = f'{folder.path.resolve().name}-{f"{options.level}-" if options.level else ""}{"sticky-" if options.sticky else ""}'
+        episodes = play_episodes(agent.q_values, config.env, condition,
+                                 progress=lambda count: bar(count, options.episodes))
+    level, sticky = f'{options.level}-' if options.level else '', 'sticky-' if options.sticky else ''
+    name = f'{folder.path.resolve().name}-{level}{sticky}'
     for number, episode in enumerate(episodes):
         ending = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'got stuck'
-        say(f'Episode {number}: score {episode.score:.0f}, x {episode.x}, {ending} after {episode.frames / 60:.1f} seconds.')
+        say(f'Episode {number}: score {episode.score:.0f}, x {episode.x}, {ending} after '
+            f'{episode.frames / 60:.1f} seconds.')
         if record:
             with byproduct('The video', say):
                 make_folder(out)
@@ -366,47 +416,63 @@ def make_folder(path): # a folder
 # %% ../nbs/31_cli.ipynb #7647193c
 class EvaluateOptions(AgentOptions):
     episodes: int = Field(100, ge=1, le=100_000, description='how many')
-    sticky: maybe(Annotated[float, Field(ge=0.0, le=0.99)], 'P') = Field(None, description='probability that a frame repeats the buttons of the frame before; 0, if left out')
-    noops: maybe(Annotated[int, Field(ge=0, le=200)], 'N') = Field(None, description='frames without a button at the start; 0, if left out')
-    epsilon: maybe(Annotated[float, Field(ge=0.0, le=1.0)], 'P') = Field(None, description='probability of a random action; 0, if left out')
+    sticky: maybe(Annotated[float, Field(ge=0.0, le=0.99)], 'P') = Field(
+        None, description='probability that a frame repeats the buttons of the frame before; 0, if left out')
+    noops: maybe(Annotated[int, Field(ge=0, le=200)], 'N') = Field(
+        None, description='frames without a button at the start; 0, if left out')
+    epsilon: maybe(Annotated[float, Field(ge=0.0, le=1.0)], 'P') = Field(
+        None, description='probability of a random action; 0, if left out')
     protocol: bool = Field(False, description='all four conditions of the protocol')
-    as_json: Annotated[bool, arg(name='json')] = Field(False, description='one JSON object instead of a table')
+    as_json: Annotated[bool, arg(name='json')] = Field(
+        False, description='one JSON object instead of a table')
 
 def evaluate_command(options, say, words): # as of `train_command`
     "Measure an agent under one condition, or by the protocol; print a table or JSON."
-    if options.protocol and any(value is not None for value in (options.sticky, options.noops, options.epsilon)):
+    if (options.protocol
+        and any(value is not None for value in (options.sticky, options.noops, options.epsilon))):
         raise ConfigError('--protocol has its own conditions; leave out --sticky, --noops and --epsilon.')
     agent, config, folder = saved_agent(options)
     from mario_dqn.evaluation import Condition, Player, evaluate, protocol, run_protocol
     from mario_dqn.show.report import details_table, results_table
     if options.protocol:
         with progress_bar('Measuring', 'game') as show:
-            results = run_protocol([Player('agent', 'trained agent', agent.q_values)], config.env, protocol(options.episodes, options.seed), progress=show)
+            results = run_protocol([Player('agent', 'trained agent', agent.q_values)], config.env,
+                                   protocol(options.episodes, options.seed), progress=show)
         headline = results['players'][0]['conditions'][0]
-        return say(json.dumps(headline | results) if options.as_json else f'{results_table(results)}\n{details_table(results)}')
+        return say(json.dumps(headline | results) if options.as_json
+                   else f'{results_table(results)}\n{details_table(results)}')
     sticky, noops, epsilon = options.sticky or 0.0, options.noops or 0, options.epsilon or 0.0
-    label = ', '.join(words for words in (f'sticky actions {sticky:g}' if sticky else '', f'ε = {epsilon:g}' if epsilon else '',
+    label = ', '.join(words for words in (f'sticky actions {sticky:g}' if sticky else '',
+                                          f'ε = {epsilon:g}' if epsilon else '',
                                           f'{noops} frames of delay' if noops else '') if words) or 'greedy'
     condition = Condition('one', label, options.episodes, options.seed, noops, sticky, epsilon)
     with progress_bar('Measuring', 'game') as show:
-        numbers, _ = evaluate(agent.q_values, config.env, condition, progress=lambda count: show(count, options.episodes))
+        numbers, _ = evaluate(agent.q_values, config.env, condition,
+                              progress=lambda count: show(count, options.episodes))
     if options.as_json: say(json.dumps(dict(level=config.env.level) | numbers))
-    else: say(details_table(dict(level=config.env.level, players=[dict(name='agent', label=f'agent of {folder.path.name}', conditions=[numbers])])))
+    else:
+        row = dict(name='agent', label=f'agent of {folder.path.name}', conditions=[numbers])
+        say(details_table(dict(level=config.env.level, players=[row])))
 
 # %% ../nbs/31_cli.ipynb #d89c2e62
 class PlotOptions(Options):
-    path: Annotated[tuple[Place, ...], arg(metavar='RUN [RUN …]')] = Field(min_length=1, description='folder of a run; several are drawn on top of each other')
-    out: maybe(Place, 'FILE') = Field(None, description='where the plot is to lie; results.png of the run, or save/plot.png for several, if left out')
+    path: Annotated[tuple[Place, ...], arg(metavar='RUN [RUN …]')] = Field(
+        min_length=1, description='folder of a run; several are drawn on top of each other')
+    out: maybe(Place, 'FILE') = Field(
+        None, description='where the plot is to lie; results.png of the run, or save/plot.png for several, '
+                          'if left out')
 
 def plot_command(options, say, words): # as of `train_command`
     "Plot the results of a run, or of several on top of each other."
     try: from mario_dqn.show.report import png, results_plot
-    except (ImportError, ValueError) as error: raise ConfigError(f'matplotlib cannot be used: {one_line(error)}.') from None
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f'matplotlib cannot be used: {one_line(error)}.') from None
     folders = [RunFolder(path) for path in options.path]
     for folder in folders: load_config(folder.config, saved=True)  # says what is wrong, if this is no run
     figure = png(results_plot([folder.path for folder in folders]))
     path = options.out or (folders[0].plot if len(folders) == 1 else save_root() / 'plot.png')
-    if path.is_dir() or path.suffix != '.png': raise ConfigError(f'{path} is no place for the plot, which needs a file that ends in .png.')
+    if path.is_dir() or path.suffix != '.png':
+        raise ConfigError(f'{path} is no place for the plot, which needs a file that ends in .png.')
     make_folder(path.parent)
     write_atomic(path, figure)
     say(path)
@@ -418,9 +484,14 @@ def list_command(options, say, words): # as of `train_command`
 
 # %% ../nbs/31_cli.ipynb #19110046
 class BenchOptions(Start):
-    out: maybe(Place, 'FILE') = Field(None, description='where the result is stored; save/bench.json, if left out')
-    seconds: float = Field(1.0, ge=0.001, le=60.0, description='length of a slice; every measurement takes several, two minutes in all with slices of one second')
-    as_json: Annotated[bool, arg(name='json')] = Field(False, description='one JSON object instead of a table')
+    out: maybe(Place, 'FILE') = Field(
+        None, description='where the result is stored; save/bench.json, if left out')
+    seconds: float = Field(
+        1.0, ge=0.001, le=60.0,
+        description='length of a slice; every measurement takes several, two minutes in all with slices of '
+                    'one second')
+    as_json: Annotated[bool, arg(name='json')] = Field(
+        False, description='one JSON object instead of a table')
     env: EnvConfig = Field(EnvConfig(), description=EnvConfig.__doc__)
     agent: AgentConfig = Field(AgentConfig(), description=AgentConfig.__doc__)
     run: RunConfig = Field(RunConfig(), description=RunConfig.__doc__)
@@ -434,7 +505,8 @@ def bench_command(options, say, words): # as of `train_command`
     with kept_signals():
         from mario_dqn.run.bench import bench, bench_text
         from mario_dqn.run.train import available_memory, shortage
-    if text := shortage(config, available_memory(), None): raise ConfigError(text)  # it writes no checkpoints, so only memory counts
+    # it writes no checkpoints, so only memory counts
+    if text := shortage(config, available_memory(), None): raise ConfigError(text)
     print('Measuring; nothing else should run meanwhile …', file=sys.stderr, flush=True)
     with progress_bar('Measuring', 'slice') as show: result = bench(config, options.seconds, progress=show)
     write_atomic(path, json.dumps(result, indent=1) + '\n')
@@ -442,28 +514,33 @@ def bench_command(options, say, words): # as of `train_command`
 
 class BaselinesOptions(Options):
     preset: Start.model_fields['preset'].annotation = Field(None, description='named settings of the game')
-    episodes: int = Field(100, ge=1, le=10_000, description='of each condition with chance, as run.final_episodes')
-    out: maybe(Place, 'FILE') = Field(None, description='where the rows are kept; with the package, if left out')
+    episodes: int = Field(
+        100, ge=1, le=10_000, description='of each condition with chance, as run.final_episodes')
+    out: maybe(Place, 'FILE') = Field(
+        None, description='where the rows are kept; with the package, if left out')
     env: EnvConfig = Field(EnvConfig(), description=EnvConfig.__doc__)
 
 def baselines_command(options, say, words): # as of `train_command`
-    "Measure the players that do not learn, and keep their rows with the package, for the cards of all runs with this level and these settings."
+    "Measure the players that do not learn, and keep their rows with the package, for the cards of all runs."
     from mario_dqn import evaluation
     path = options.out or Path(evaluation.__file__).with_name(evaluation.BASELINES)
     make_folder(path.parent)
-    with progress_bar('Measuring', 'game') as show: rows = evaluation.keep_baselines(options.env, evaluation.protocol(options.episodes), path, show)
+    with progress_bar('Measuring', 'game') as show:
+        rows = evaluation.keep_baselines(options.env, evaluation.protocol(options.episodes), path, show)
     from mario_dqn.show.report import results_table
     say(f'{results_table(dict(level=options.env.level, players=rows))}\n{path}')
 
 # %% ../nbs/31_cli.ipynb #85f9ebbf
-COMMANDS = dict(train=(TrainOptions, train_command), resume=(ResumeOptions, resume_command), infer=(InferOptions, infer_command),
-                evaluate=(EvaluateOptions, evaluate_command), plot=(PlotOptions, plot_command), list=(Options, list_command),
+COMMANDS = dict(train=(TrainOptions, train_command), resume=(ResumeOptions, resume_command),
+                infer=(InferOptions, infer_command), evaluate=(EvaluateOptions, evaluate_command),
+                plot=(PlotOptions, plot_command), list=(Options, list_command),
                 bench=(BenchOptions, bench_command), baselines=(BaselinesOptions, baselines_command))
 
 def values_of(flag, # such as --agent.discount
               words): # of the command line
     "The words that were given for a flag, as one text."
-    places = [i for i, word in enumerate(words) if word.partition('=')[0].replace('-', '_') == flag.replace('-', '_')]
+    places = [i for i, word in enumerate(words)
+              if word.partition('=')[0].replace('-', '_') == flag.replace('-', '_')]
     if not places: return ''
     given = places[-1]                                           # the last one counts
     if '=' in words[given]: return words[given].partition('=')[2]
@@ -482,7 +559,8 @@ def field_of(options, # a class of `Options`
 def flags_of(options): # a class of `Options`
     "All its flags."
     for name, field in options.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings): yield from (f'--{key}' for key in field.annotation.full_names())
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+            yield from (f'--{key}' for key in field.annotation.full_names())
         else: yield f'--{limit(field.metadata, "name") or name}'         # one that has another name there
 
 # %% ../nbs/31_cli.ipynb #048b0c9e
@@ -502,41 +580,53 @@ def refuse(event, # of tyro, for words that it cannot turn into options
         flags = argument.lowered.name_or_flags
         flag = next((flag for flag in flags if values_of(flag, words)), flags[-1])
         field, given = field_of(options, flags[-1].lstrip('-')), values_of(flag, words)
-        raise ConfigError(f'{flag} is {shown(given) if given else "without a value"}, but must be {allowed(field.annotation, field.metadata)}.')
+        raise ConfigError(f'{flag} is {shown(given) if given else "without a value"}, but must be '
+                          f'{allowed(field.annotation, field.metadata)}.')
     if kind == 'InstantiationFailure': raise ConfigError(event.message)
-    if kind == 'MissingSubcommand': raise ConfigError(f'A command is missing; there is {", ".join(COMMANDS)}.')
-    if kind == 'MissingArgs': raise ConfigError(f'{", ".join(missing.arg.lowered.name_or_flags[-1] for missing in event.missing_arguments)} is missing.')
+    if kind == 'MissingSubcommand':
+        raise ConfigError(f'A command is missing; there is {", ".join(COMMANDS)}.')
+    if kind == 'MissingArgs':
+        names = [missing.arg.lowered.name_or_flags[-1] for missing in event.missing_arguments]
+        raise ConfigError(f'{", ".join(names)} is missing.')
     if kind != 'UnrecognizedArgs': return
     token = event.tokens[0]
-    if token.partition('=')[0] == '--set': raise ConfigError('There is no --set; every setting is a flag, such as --agent.discount 0.95.')
-    if options is None: raise ConfigError(f'{shown(token)} is not a command; {near(token, COMMANDS, f'there is {", ".join(COMMANDS)}.')}')
-    if not token.startswith('-'): raise ConfigError(f'{shown(token)} belongs to no option of mario_dqn {words[0]}.')
+    if token.partition('=')[0] == '--set':
+        raise ConfigError('There is no --set; every setting is a flag, such as --agent.discount 0.95.')
+    if options is None:
+        raise ConfigError(f'{shown(token)} is not a command; '
+                          f'{near(token, COMMANDS, f'there is {", ".join(COMMANDS)}.')}')
+    if not token.startswith('-'):
+        raise ConfigError(f'{shown(token)} belongs to no option of mario_dqn {words[0]}.')
     known = [*flags_of(options), '--level', '--seed', '--steps', '--threads']
-    raise ConfigError(f'{token[:80]} is not an option of mario_dqn {words[0]}; {near(token, known, f"mario_dqn {words[0]} --help lists them.")}')
+    raise ConfigError(f'{token[:80]} is not an option of mario_dqn '
+                      f'{words[0]}; {near(token, known, f"mario_dqn {words[0]} --help lists them.")}')
 
 def parse(words): # of the command line
-    "The options that they mean, and the command; raises `ConfigError`, and `SystemExit` after a text of help."
+    "The options that they mean, and the command; raises `ConfigError`, and `SystemExit` after a help text."
     name, first = words[0] if words else '', {}
     with on_parse_error(functools.partial(refuse, words=words)):
-        if name in ('train', 'bench', 'baselines'):                # whose settings start from what other words say
-            start, _ = tyro.cli(NewRun, args=words[1:], return_unknown_args=True, add_help=False, use_underscores=True)
+        if name in ('train', 'bench', 'baselines'):  # whose settings start from what other words say
+            start, _ = tyro.cli(NewRun, args=words[1:], return_unknown_args=True, add_help=False,
+                                use_underscores=True)
             first = {name: dict(first_settings(start)) | dict(start)}
         kinds = []
         for name, (options, run) in COMMANDS.items():
             fields = {key: value for key, value in first.get(name, {}).items() if key in options.model_fields}
             default = dict(default=options(**fields)) if fields else {}
             kinds.append(Annotated[options, subcommand(name, description=run.__doc__, **default)])
-        options = tyro.cli(functools.reduce(operator.or_, kinds), args=words, prog='mario_dqn', description='Deep Q-Learning on Super Mario Bros.', use_underscores=True)
+        options = tyro.cli(functools.reduce(operator.or_, kinds), args=words, prog='mario_dqn',
+                           description='Deep Q-Learning on Super Mario Bros.', use_underscores=True)
     return options, COMMANDS[words[0]][1]
 
 # %% ../nbs/31_cli.ipynb #d5ccc135
 def system_words(error): # `OSError`
     "What the system refused, in a sentence, as far as it says so."
-    return f'{error.filename} cannot be read or written: {reason(error)}.' if error.filename else f'The system refused something: {reason(error)}.'
+    return (f'{error.filename} cannot be read or written: {reason(error)}.' if error.filename
+            else f'The system refused something: {reason(error)}.')
 
 # %% ../nbs/31_cli.ipynb #745ab713
 def main(words=None): # the words after `mario_dqn`; those of the process, if None
-    "Run one command; returns the exit code: 0, 1 if training cannot go on, 2 for a mistake of the user, 130 after Ctrl-C, 143 after SIGTERM."
+    "Run one command; 0, 1 if training cannot go on, 2 for a mistake, 130 after Ctrl-C, 143 after SIGTERM."
     words = sys.argv[1:] if words is None else list(words)
     verbose = '--verbose' in words
     if not verbose:
@@ -546,7 +636,8 @@ def main(words=None): # the words after `mario_dqn`; those of the process, if No
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')  # a terminal may lack an ε
     say = Output()
     def complain(words):
-        with contextlib.suppress(OSError, ValueError): print(f'mario_dqn: {words}', file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError, ValueError):
+            print(f'mario_dqn: {words}', file=sys.stderr, flush=True)
     with terminable():
         try:
             try: options, run = parse(words)

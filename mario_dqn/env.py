@@ -23,16 +23,17 @@ import numpy as np
 from .settings import ConfigError, EnvConfig, LEVELS, checked, shown
 
 # %% ../nbs/02_env.ipynb #c168f160
-PYTHON_STATE = ('_time_last', '_x_position_max', '_score_last', '_coins_last', '_status_last', '_completion_rewarded')
+PYTHON_STATE = ('_time_last', '_x_position_max', '_score_last', '_coins_last', '_status_last',
+                '_completion_rewarded')
 
 @functools.cache
 def _after_start_screen(world, stage):
-    "A console that has played the start screen, which takes some hundred frames, and its state after that. All consoles of a level begin with it."
+    "A console that has played the start screen of a level, and its state then: all others begin with it."
     console = SuperMarioBrosEnv(target=(world, stage))
     return console, console.dump_state()
 
 class MarioEnv(SuperMarioBrosEnv):
-    "One level, frame by frame; an action is the byte of the pressed buttons, an observation uint8 [240, 256, 3]."
+    "One level, frame by frame; actions are bytes of pressed buttons, observations uint8 [240, 256, 3]."
     metadata = {'render_modes': ['rgb_array'], 'render_fps': 60}
     seed = None  # a method of old Gym, which Gymnasium's checker warns of
     begun = False # whether `reset` was called
@@ -52,11 +53,12 @@ class MarioEnv(SuperMarioBrosEnv):
         self.lender = self.needed = (console._env,)
         for name in PYTHON_STATE: setattr(self, name, getattr(console, name))
 
-    def _ram_buffer(self): return memoryview(super()._ram_buffer())  # a NumPy array takes much longer to hand out a single number
+    # A NumPy array takes much longer to hand out a single number.
+    def _ram_buffer(self): return memoryview(super()._ram_buffer())
 
     @property
     def at_home(self):
-        "Whether the console is still in the level that the environment is for; its memory has the numbers of world and stage."
+        "Whether the console is still in its level; its memory has the numbers of world and stage."
         return self.ram[0x075f] + 1 == self._target_world and self.ram[0x075c] + 1 == self._target_stage
 
     @property
@@ -69,13 +71,16 @@ class MarioEnv(SuperMarioBrosEnv):
         return self.observation('rgb_array_contiguous')
 
     def step(self, action): # the byte of the pressed buttons, 0 to 255
-        if not self.begun: raise gymnasium.error.ResetNeeded('step was called before reset; an episode has to begin first.')
+        if not self.begun:
+            raise gymnasium.error.ResetNeeded('step was called before reset; an episode has to begin first.')
         if self._env is None: raise ValueError('step was called after close; a closed console plays no more.')
         _, reward, terminated, truncated, info = super().step(operator.index(action))
         return self.picture(), reward, terminated, truncated, info
 
-    def reset(self, *, seed=None, options=None): # options['snapshot'] is where to begin, if not at the level's start
-        if self._env is None: raise ValueError('reset was called after close; a closed console plays no more.')
+    # options['snapshot'] is where to begin, if not at the level's start
+    def reset(self, *, seed=None, options=None):
+        if self._env is None:
+            raise ValueError('reset was called after close; a closed console plays no more.')
         _, info = super().reset(seed=seed)
         snapshot, self.needed = (options or {}).get('snapshot'), self.lender
         if snapshot is not None:
@@ -89,7 +94,7 @@ class MarioEnv(SuperMarioBrosEnv):
     def render(self): return self.picture() if self.render_mode == 'rgb_array' else None
 
     def close(self):
-        "Let go of the console. It is freed when nothing needs it any more: a frame that is being computed, or a snapshot."
+        "Let go of the console, which is freed when no frame that is being computed and no snapshot needs it."
         self._env = None
 
 # %% ../nbs/02_env.ipynb #abf5627c
@@ -160,13 +165,15 @@ class ClassicReward(RecordConstructorArgs, gymnasium.Wrapper):
         self.remember(info, 0.0)
         return observation, info | {'classic_return': 0.0}
 
-    def remember(self, info, total): self.before, self.total = {name: info[name] for name in ('x_pos', 'time')}, total
+    def remember(self, info, total):
+        self.before, self.total = {name: info[name] for name in ('x_pos', 'time')}, total
 
     def step(self, action):
         observation, reward, terminated, truncated, info = self.env.step(action)
         classic = classic_reward(self.before, info)
         self.remember(info, self.total + classic)
-        return observation, classic if self.replace else reward, terminated, truncated, info | {'classic_return': self.total}
+        return (observation, classic if self.replace
+                else reward, terminated, truncated, info | {'classic_return': self.total})
 
 # %% ../nbs/02_env.ipynb #80d43e44
 class RandomStart(RecordConstructorArgs, gymnasium.Wrapper):
@@ -182,12 +189,14 @@ class RandomStart(RecordConstructorArgs, gymnasium.Wrapper):
         observation, info = self.env.reset(seed=seed, options=options)
         options = options or {}
         if options.get('snapshot') is not None: return observation, info
-        noops = checked(EnvConfig, 'noop_max', options['noops']) if 'noops' in options else self.np_random.integers(self.noop_max + 1)
+        noops = (checked(EnvConfig, 'noop_max', options['noops']) if 'noops' in options
+                 else self.np_random.integers(self.noop_max + 1))
         for _ in range(noops): observation, _, _, _, info = self.env.step(0)
         return observation, info
 
 # %% ../nbs/02_env.ipynb #87f6f063
-ACTIONS = dict(right_only=RIGHT_ONLY, simple=SIMPLE_MOVEMENT, complex=COMPLEX_MOVEMENT, run=[['right', 'B'], ['right', 'A', 'B']])
+ACTIONS = dict(right_only=RIGHT_ONLY, simple=SIMPLE_MOVEMENT, complex=COMPLEX_MOVEMENT,
+               run=[['right', 'B'], ['right', 'A', 'B']])
 
 def action_bytes(name): # a key of `ACTIONS`
     "The joypad byte of each action of a set; raises `ConfigError`."
@@ -210,7 +219,9 @@ class JoypadActions(RecordConstructorArgs, gymnasium.ActionWrapper):
         self.action_space = spaces.Discrete(len(self.bytes))
 
     def action(self, action):
-        if not 0 <= action < len(self.bytes): raise ValueError(f'action is {action}, but must be a whole number from 0 to {len(self.bytes) - 1}.')
+        if not 0 <= action < len(self.bytes):
+            raise ValueError(f'action is {action}, but must be a whole number from 0 to '
+                             f'{len(self.bytes) - 1}.')
         return self.bytes[action]
 
 # %% ../nbs/02_env.ipynb #92a41530
@@ -249,15 +260,16 @@ class SmallGray(RecordConstructorArgs, gymnasium.ObservationWrapper):
 
 # %% ../nbs/02_env.ipynb #35745b64
 class ShownButtons(RecordConstructorArgs, gymnasium.Wrapper):
-    "Draws the buttons of the last action into the top of the picture: a white square for a button that is down."
+    "Draws the buttons of the last action into the top of the picture: white squares for those that are down."
     def __init__(self,
                  env, # an environment with uint8 [size, size] observations
                  actions): # a key of `ACTIONS`
         RecordConstructorArgs.__init__(self, actions=actions)
         gymnasium.Wrapper.__init__(self, env)
-        bits = np.array(action_bytes(actions))[:, None] >> np.arange(8) & 1                             # [A, 8]
+        bits = np.array(action_bytes(actions))[:, None] >> np.arange(8) & 1  # [A, 8]
         side = env.observation_space.shape[0] // 10
-        self.strips = np.kron(bits[:, None], np.full((1, side, side), 255)).astype(np.uint8)            # [A, side, 8 side]
+        # [A, side, 8 side]
+        self.strips = np.kron(bits[:, None], np.full((1, side, side), 255)).astype(np.uint8)
 
     def drawn(self, observation, strip):
         observation[:strip.shape[0], :strip.shape[1]] = strip
@@ -296,7 +308,8 @@ class StuckLimit(RecordConstructorArgs, gymnasium.Wrapper):
 # %% ../nbs/02_env.ipynb #94d4b21c
 def make_env(config): # an `EnvConfig`
     "The game as the agent sees it: observations uint8 [stack, size, size], a few discrete actions."
-    if not isinstance(config, EnvConfig): raise TypeError(f'config is {shown(config)}, but must be an EnvConfig.')
+    if not isinstance(config, EnvConfig):
+        raise TypeError(f'config is {shown(config)}, but must be an EnvConfig.')
     env = gymnasium.make(env_id(config.level), render_mode='rgb_array', disable_env_checker=True).unwrapped
     env = JoypadTape(env)
     env = ClassicReward(env, replace=config.reward == 'classic')
@@ -313,13 +326,16 @@ def make_env(config): # an `EnvConfig`
 # %% ../nbs/02_env.ipynb #3471ced7
 def env_shapes(config, # `EnvConfig`
                make=make_env): # a function of it that makes an environment
-    "Shape of an observation (stack, height, width), and number of actions; raises `TypeError` if an agent could not play it."
+    "Shape (stack, height, width) of an observation, and number of actions; raises `TypeError` for others."
     if make is make_env: return (config.stack, config.size, config.size), len(action_bytes(config.actions))
     env = make(config)
     try: seen, done = env.observation_space, env.action_space
     finally: env.close()
-    if getattr(seen, 'dtype', None) != np.uint8 or len(seen.shape) != 3 or not isinstance(done, spaces.Discrete):
-        raise TypeError(f'{getattr(make, "__name__", make)} gives an environment of {seen} and {done}, but an agent needs observations uint8 [stack, height, width] and discrete actions.')
+    if (getattr(seen, 'dtype', None) != np.uint8 or len(seen.shape) != 3
+        or not isinstance(done, spaces.Discrete)):
+        raise TypeError(f'{getattr(make, "__name__", make)} gives an environment of {seen} and '
+                        f'{done}, but an agent needs observations uint8 [stack, height, width] and discrete '
+                        'actions.')
     return seen.shape, int(done.n)
 
 # %% ../nbs/02_env.ipynb #c376c465

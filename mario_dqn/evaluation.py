@@ -19,7 +19,8 @@ from fastcore.basics import patch
 import numpy as np
 from pydantic import Field, model_validator
 from .settings import ConfigError, Settings, TrainingError, one_line, shown
-from .env import FINAL, MarioEnv, action_meanings, episode_seed, make_env, replay_tape, take_snapshot, tape
+from .env import (FINAL, MarioEnv, action_meanings, episode_seed, make_env, replay_tape,
+                           take_snapshot, tape)
 from .games import Game, GameFault, Start, Workers, close_aside, is_replayable, problem, wait_for
 from .run.files import read_text, write_atomic
 
@@ -33,14 +34,18 @@ class Condition(Settings):
     label: str = Field(description='for tables')
     episodes: int = Field(ge=1, le=100_000, description='how many')
     seed: int = Field(0, ge=0, le=2**31 - 1, description="the episodes' seeds derive from it")
-    noops: Annotated[int, Field(ge=0, le=MOST_NOOPS)] | Literal['all'] = Field(0, description="frames without a button at the start; all: as many as the episode's number")
-    sticky: float = Field(0.0, ge=0.0, le=0.99, description='probability that a frame repeats the buttons of the frame before')
+    noops: Annotated[int, Field(ge=0, le=MOST_NOOPS)] | Literal['all'] = Field(
+        0, description="frames without a button at the start; all: as many as the episode's number")
+    sticky: float = Field(
+        0.0, ge=0.0, le=0.99, description='probability that a frame repeats the buttons of the frame before')
     epsilon: float = Field(0.0, ge=0.0, le=1.0, description='probability that an action is drawn at random')
 
     @model_validator(mode='after')
     def fit(self):
         if self.noops != 'all' or self.episodes <= MOST_NOOPS + 1: return self
-        raise ConfigError(f"condition.episodes is {self.episodes}, but must be at most {MOST_NOOPS + 1} where noops is 'all', as no start is delayed by more than {MOST_NOOPS} frames.")
+        raise ConfigError(f"condition.episodes is {self.episodes}, but must be at most "
+                          f"{MOST_NOOPS + 1} where noops is 'all', as no start is delayed by more than "
+                          f"{MOST_NOOPS} frames.")
 
     def start(self, number, # of the episode
               purpose=FINAL): # what it is for: SELECTION or FINAL
@@ -129,11 +134,11 @@ def episode(self: Play):
     "What was played, as an `Episode`."
     game, config = self.game, self.game.config
     return Episode(
-        level=config.level, seed=self.start.seed, noops=self.start.noops, sticky=config.sticky, epsilon=self.epsilon,
-        frame_skip=config.frame_skip, tape=tape(game.env) if is_replayable(game.env) else b'',
-        actions=np.array(self.actions), positions=np.array(self.positions),
-        q_values=np.stack(self.values) if self.values else None, score=game.score, cleared=game.cleared,
-        terminated=self.terminated)
+        level=config.level, seed=self.start.seed, noops=self.start.noops, sticky=config.sticky,
+        epsilon=self.epsilon, frame_skip=config.frame_skip,
+        tape=tape(game.env) if is_replayable(game.env) else b'', actions=np.array(self.actions),
+        positions=np.array(self.positions), q_values=np.stack(self.values) if self.values else None,
+        score=game.score, cleared=game.cleared, terminated=self.terminated)
 
 # %% ../nbs/08_evaluation.ipynb #d00186c4
 class Lane:
@@ -167,10 +172,11 @@ def advance(self: Lane, values=None): # float32 [A], action values of the observ
 # %% ../nbs/08_evaluation.ipynb #d00186c5
 @patch
 def again(self: Lane):
-    "A lane in the place of this one, whose game broke: a new game plays the present episode from its start, and those after it."
+    "A lane in the place of this one, whose game broke: it plays the present episode from its start."
     close_aside(self.game.env)
     lane = Lane(self.make, self.begin, [self.number, *self.waiting])
-    lane.done, self.waiting = dict(self.done), []  # if a call that hung comes back, it finds nothing more to do
+    # if a call that hung comes back, it finds nothing more to do
+    lane.done, self.waiting = dict(self.done), []
     return lane
 
 @patch
@@ -204,13 +210,16 @@ def check_player(player, # whatever was handed over
     "Raise `TypeError` or `ValueError` unless it is a function, actions of an environment, or None."
     if player is None or callable(player): return
     if hasattr(player, 'q_values'):
-        raise TypeError('The player is an agent, but must be a function of observations, such as agent.q_values.')
+        raise TypeError('The player is an agent, but must be a function of observations, such as '
+                        'agent.q_values.')
     if not isinstance(player, (list, tuple, np.ndarray)):
         raise TypeError(f'The player is {shown(player)}, but must be a function, a list of actions, or None.')
     actions = np.asarray(player)
-    fits = actions.ndim == 1 and len(actions) and actions.dtype.kind in 'iu' and ((0 <= actions) & (actions < count)).all()
+    fits = (actions.ndim == 1 and len(actions) and actions.dtype.kind in 'iu'
+            and ((0 <= actions) & (actions < count)).all())
     if not fits:
-        raise ValueError(f'The player is {shown(player)}, but a list of actions has one or more whole numbers '
+        raise ValueError(f'The player is {shown(player)}, but a list of actions has one or more whole '
+                         'numbers '
                          f'from 0 to {count - 1}.')
 
 # %% ../nbs/08_evaluation.ipynb #428cc8a5
@@ -222,9 +231,9 @@ def play_episodes(player, # a function [B, …] → [B, A], a list of actions, o
                   purpose=FINAL, # what the seeds are for: SELECTION or FINAL
                   progress=None, # called with the number of finished episodes, if given
                   timeout=60.0, # seconds without an answer after which a game hangs
-                  fault=say_fault, # called with the `GameFault` of a game that broke, whose episode is played again
+                  fault=say_fault, # called with the `GameFault` of a game that broke
                   make=make_env): # a function of the `EnvConfig` that makes the environment
-    "All episodes of a condition, in their order; raises `TrainingError` if games break again and again, and as `check_player`."
+    "All episodes of a condition, in order; raises `TrainingError` if games break again and again."
     if games < 1: raise ValueError(f'{games} games can play nothing; at least one is needed.')
     config, workers = replace(env_config, sticky=condition.sticky), Workers(threads)
     def new_game(): return Game(config, make)
@@ -249,7 +258,8 @@ def _play_out(player, lanes, workers, timeout, fault, progress):
             fault(what)
             broken += 1
             if broken == 10:
-                raise TrainingError(f'{broken} games of an evaluation broke, the last one because of: {what.what}. '
+                raise TrainingError(f'{broken} games of an evaluation broke, the last one because of: '
+                                    f'{what.what}. '
                                     'The emulator does not work well enough here.')
         count = sum(len(lane.done) for lane in lanes)
         if progress is not None and count != finished: progress(count)
@@ -257,14 +267,15 @@ def _play_out(player, lanes, workers, timeout, fault, progress):
 
 # %% ../nbs/08_evaluation.ipynb #6bafad2a
 def replay(episode): # an `Episode`
-    "Play the tape again in a bare console; returns the positions after each agent step, int64 [T], and whether the flag was taken."
+    "Play the tape again in a bare console; returns the positions, int64 [T], and whether the flag was taken."
     game = MarioEnv(episode.level)
     try:
         _, info = game.reset()
         positions = []
         for i, byte in enumerate(episode.tape, 1):
             *_, info = game.step(byte)
-            if (i - episode.noops) % episode.frame_skip == 0 and i > episode.noops or i == episode.frames: positions.append(info['x_pos'])
+            if (i - episode.noops) % episode.frame_skip == 0 and i > episode.noops or i == episode.frames:
+                positions.append(info['x_pos'])
         return np.array(positions), bool(info['flag_get'])
     finally: game.close()
 
@@ -273,8 +284,10 @@ def save_episode(path, # the file
                  episode): # an `Episode`
     "Write an episode as JSON."
     data = {name: getattr(episode, name) for name in episode.__dataclass_fields__}
-    data |= dict(tape=episode.tape.hex(), actions=episode.actions.tolist(), positions=episode.positions.tolist())
-    data['q_values'] = None if episode.q_values is None else episode.q_values.astype(float).tolist()  # float64 holds a float32 exactly
+    data |= dict(tape=episode.tape.hex(), actions=episode.actions.tolist(),
+                 positions=episode.positions.tolist())
+    # float64 holds a float32 exactly
+    data['q_values'] = None if episode.q_values is None else episode.q_values.astype(float).tolist()
     write_atomic(path, json.dumps(data) + '\n')
 
 def load_episode(path): # a file of `save_episode`
@@ -283,11 +296,15 @@ def load_episode(path): # a file of `save_episode`
     try:
         data = json.loads(text)
         if data['q_values'] is not None: data['q_values'] = np.array(data['q_values'], np.float32)
-        data |= dict(tape=bytes.fromhex(data['tape']), actions=np.array(data['actions'], np.int64), positions=np.array(data['positions'], np.int64))
+        data |= dict(tape=bytes.fromhex(data['tape']), actions=np.array(data['actions'], np.int64),
+                     positions=np.array(data['positions'], np.int64))
         episode = Episode(**data)
-        counts = [len(array) for array in (episode.actions, episode.positions, episode.q_values) if array is not None]
-        if len(set(counts)) != 1 or counts[0] == 0: raise ValueError(f'its lists have lengths {counts}, but must be of one length')
-        if episode.q_values is not None and episode.q_values.ndim != 2: raise ValueError('its action values are no table')
+        counts = [len(array)
+                  for array in (episode.actions, episode.positions, episode.q_values) if array is not None]
+        if len(set(counts)) != 1 or counts[0] == 0:
+            raise ValueError(f'its lists have lengths {counts}, but must be of one length')
+        if episode.q_values is not None and episode.q_values.ndim != 2:
+            raise ValueError('its action values are no table')
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError, AttributeError) as e:
         raise ConfigError(f'{path} holds no episode: {e}.') from None
     return episode
@@ -295,20 +312,22 @@ def load_episode(path): # a file of `save_episode`
 # %% ../nbs/08_evaluation.ipynb #983bd3b7
 def first_difference(reference, # an `Episode` with action values
                      other): # an `Episode` from the same start
-    "Where two episodes part: None, or the step and how much better the reference's action was, in its own values."
+    "Where two episodes part: None, or the step, and by how much the reference preferred its own action."
     shorter = min(reference.length, other.length)
     different = np.flatnonzero(reference.actions[:shorter] != other.actions[:shorter])
     if len(different) == 0 and reference.length == other.length: return None
     if len(different) == 0: return shorter, float('inf')  # the same actions, and yet another game
     step = int(different[0])
-    return step, float(reference.q_values[step][reference.actions[step]] - reference.q_values[step][other.actions[step]])
+    return step, float(reference.q_values[step][reference.actions[step]]
+                       - reference.q_values[step][other.actions[step]])
 
 # %% ../nbs/08_evaluation.ipynb #14303526
 def wilson_interval(successes, # how many
                     trials, # of how many, at least 1
                     z=1.96): # 1.96 for 95 %
     "The rates that are compatible with what was counted (Wilson 1927), as (low, high)."
-    if not 0 <= successes <= trials or trials < 1: raise ValueError(f'{successes} successes in {trials} trials cannot be.')
+    if not 0 <= successes <= trials or trials < 1:
+        raise ValueError(f'{successes} successes in {trials} trials cannot be.')
     rate, scale = successes / trials, 1 + z * z / trials
     middle = (rate + z * z / (2 * trials)) / scale
     reach = z / scale * (rate * (1 - rate) / trials + z * z / (4 * trials**2)) ** 0.5
@@ -322,7 +341,8 @@ def interquartile_mean(values): # at least one number
     values = np.sort(np.asarray(values, float))
     count = len(values)
     if count == 0: raise ValueError('The interquartile mean of no values does not exist.')
-    inside = np.clip(4 * np.arange(count + 1), count, 3 * count)  # edges of the values in units of 1/4n, whole numbers so that nothing is rounded
+    # edges of the values in units of 1/4n, whole numbers so that nothing is rounded
+    inside = np.clip(4 * np.arange(count + 1), count, 3 * count)
     return float((values * np.diff(inside)).sum() / (2 * count))
 
 # %% ../nbs/08_evaluation.ipynb #632fd22a
@@ -333,7 +353,7 @@ def distinct_paths(episodes): # list of `Episode`
 # %% ../nbs/08_evaluation.ipynb #b8485b6c
 def summarise(condition, # a `Condition`
               episodes): # its `Episode`s
-    "What a condition showed, as plain numbers; the interval only where the episodes are independent draws, and not one game again and again."
+    "What a condition showed, as plain numbers; an interval only where the episodes are independent draws."
     cleared = sum(episode.cleared for episode in episodes)
     drawn = condition.by_chance and (len(episodes) == 1 or len({episode.tape for episode in episodes}) > 1)
     low, high = wilson_interval(cleared, len(episodes)) if drawn else (None, None)
@@ -362,7 +382,7 @@ class Player(NamedTuple):
 def run_protocol(players, # list of `Player`
                  env_config, # an `EnvConfig`
                  conditions=None, # list of `Condition`; `protocol()` if None
-                 report=None, # called with player, condition, numbers and episodes after each condition, if given
+                 report=None, # called with player, condition, numbers and episodes after each condition
                  progress=None, # called with the number of games that have ended, and of all, if given
                  **options): # of `play_episodes`
     "Measure players under all conditions; returns what results.json holds."
@@ -386,7 +406,7 @@ def random_run(env, # an environment of `make_env`, at the moment to play on fro
                rng, # a numpy Generator
                best, # Mario's position
                patience): # agent steps without progress until it is given up
-    "Play runs and jumps of random length until the end; returns the actions, the positions, a snapshot after every fourth action, and whether the flag was taken."
+    "Play runs and jumps of random length; returns actions, positions, every fourth snapshot, and the flag."
     actions, positions, moments, waited, over = [], [], [], 0, False
     while not over and waited < patience:
         burst = [run] * int(rng.integers(0, 11)) + [jump] * int(rng.integers(1, 11))
@@ -408,7 +428,7 @@ def search_tape(env_config, # an `EnvConfig`
                 margin=12, # agent steps before an end that are not kept
                 patience=15, # agent steps without progress until a try is given up
                 progress=None): # called with the frames that were played, and with `frames`, if given
-    "Search for actions that clear the level without looking; returns them and the frames played, or (None, frames)."
+    "Search for actions that clear the level without looking; returns them or None, and the frames played."
     names = action_meanings(env_config.actions)
     run, jump = names.index('right + B'), names.index('right + A + B')
     env = make_env(replace(env_config, sticky=0.0, stuck_limit=0))
@@ -433,7 +453,7 @@ BASELINES = 'baselines.json'  # beside the modules of the package
 
 def baseline_players(env_config, # an `EnvConfig`
                      progress=None): # as for `search_tape`
-    "Players that do not learn, as a list of `Player`: random actions, always right and run, and a blind tape if one is found."
+    "Players that do not learn: random actions, always right and run, and a blind tape if one is found."
     run_right = action_meanings(env_config.actions).index('right + B')
     tape, _ = search_tape(env_config, np.random.default_rng(1), progress=progress)
     found = [Player('random', 'random actions', None), Player('right', 'always right and run', [run_right])]
@@ -445,7 +465,8 @@ def baseline_key(env_config, # an `EnvConfig`
     game = {name: getattr(env_config, name) for name in ('level', 'actions', 'frame_skip', 'stuck_limit')}
     versions = {}
     for name in ('gym-super-mario-bros', 'nes-py'):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError): versions[name] = importlib.metadata.version(name)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     return dict(game=game, conditions=[dict(condition) for condition in conditions], versions=versions)
 
 def kept_baselines(env_config, # an `EnvConfig`
@@ -463,15 +484,18 @@ def read_baselines(path): # the file, which need not exist
     if not path.exists(): return []
     try:
         entries = json.loads(read_text(path, 'baselines'))
-        if not all(isinstance(entry['key'], dict) and isinstance(entry['players'], list) for entry in entries): raise ValueError('an entry lacks its key or its players')
-    except (ValueError, TypeError, KeyError, RecursionError) as e: raise ConfigError(f'{path} is damaged ({one_line(e)}).') from None
+        if not all(isinstance(entry['key'], dict) and isinstance(entry['players'], list)
+                   for entry in entries):
+            raise ValueError('an entry lacks its key or its players')
+    except (ValueError, TypeError, KeyError, RecursionError) as e:
+        raise ConfigError(f'{path} is damaged ({one_line(e)}).') from None
     return entries
 
 def keep_baselines(env_config, # an `EnvConfig`
                    conditions, # list of `Condition`
                    path, # the file, which may have other entries
                    progress=None): # as for `run_protocol`
-    "Measure the players that do not learn, and put their rows into a file, in the place of earlier ones for the same settings; returns the rows."
+    "Measure the players that do not learn, and put their rows into a file; returns the rows."
     key, entries = baseline_key(env_config, conditions), read_baselines(path)
     rows = run_protocol(baseline_players(env_config), env_config, conditions, progress=progress)['players']
     entries = [entry for entry in entries if entry['key'] != key] + [dict(key=key, players=rows)]

@@ -20,7 +20,7 @@ def first_loop(env, # its observations are what the networks take; a few discret
                memory_size=1_000, # transitions that are kept
                reward_scale=1.0, # factor on rewards, for learning only
                seed=0): # decides all chance
-    "Deep Q-Learning with one game, `predict` and `fit`; yields the reward of every step, whether an episode ended, and the loss."
+    "Deep Q-Learning with one game, `predict` and `fit`; yields rewards, ends of episodes and losses."
     rng, memory, steps = np.random.default_rng(seed), collections.deque(maxlen=memory_size), 0
     observation, _ = env.reset(seed=seed)
     rows = np.arange(batch_size)
@@ -34,9 +34,9 @@ def first_loop(env, # its observations are what the networks take; a few discret
 
         batch = [memory[i] for i in rng.integers(len(memory), size=batch_size)]
         observations, actions, rewards, next_observations, over = map(np.array, zip(*batch))
-        best = online.predict(next_observations, batch_size=batch_size, verbose=0).argmax(axis=1)               # [B]
-        worth = target.predict(next_observations, batch_size=batch_size, verbose=0)[rows, best]                 # [B]
-        wanted = online.predict(observations, batch_size=batch_size, verbose=0)                                 # [B, A]
+        best = online.predict(next_observations, batch_size=batch_size, verbose=0).argmax(axis=1)  # [B]
+        worth = target.predict(next_observations, batch_size=batch_size, verbose=0)[rows, best]  # [B]
+        wanted = online.predict(observations, batch_size=batch_size, verbose=0)  # [B, A]
         wanted[rows, actions] = rewards + discount * worth * ~over
         history = online.fit(observations, wanted, batch_size=batch_size, verbose=0)
         steps += 1

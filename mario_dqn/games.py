@@ -69,7 +69,8 @@ class Step(NamedTuple):
     terminated: bool # whether the game ended the episode
     truncated: bool # whether it was broken off
     info: dict # of the environment, after the action
-    over = property(lambda self: bool(self.terminated or self.truncated), doc='Whether that was the last step.')
+    over = property(lambda self: bool(self.terminated or self.truncated),
+                    doc='Whether that was the last step.')
 
 @patch
 def step(self: Game, action): # number of the action
@@ -103,7 +104,7 @@ class StartPool:
         self.failures = collections.deque(maxlen=remembered)
 
     def choose(self, rng): # a NumPy generator
-        "The last snapshot before a point 32 to 320 pixels before a recent failure (to within one spacing), or None for the level's start."
+        "The last snapshot before a point 32 to 320 pixels before a failure; None for the level's start."
         if not self.failures: return None
         wanted = self.failures[rng.integers(len(self.failures))] - rng.integers(32, 321)
         behind = [place for place in self.snapshots if place * self.spacing <= wanted]
@@ -127,7 +128,7 @@ class EpisodeRecord(NamedTuple):
 
 # %% ../nbs/06_games.ipynb #9edbc5ae
 class TrainingGame(Game):
-    "A game of several that begins its next episode by itself, at the level's start or where it lately failed."
+    "A game that begins its next episode by itself, at the level's start or where it lately failed."
     def __init__(self,
                  config, # `EnvConfig`
                  number, # which of the games it is
@@ -159,7 +160,7 @@ class GameStep(NamedTuple):
     info: dict # of the environment, after the action
     snapshot: object # a `Snapshot` for the pool, or None
     record: EpisodeRecord | None # of the episode that ended
-    error: Exception | None = None # why the next episode could not begin; `observation` is then that of the end
+    error: Exception | None = None # why the next episode could not begin; `observation` is that of the end
 
 # %% ../nbs/06_games.ipynb #105a5989
 @patch
@@ -171,7 +172,7 @@ def record(self: TrainingGame, terminated): # whether the game ended it
 @patch
 def play(self: TrainingGame, action, # number of the action
          pool): # a `StartPool`, which is only read
-    "One agent step, and the beginning of the next episode if this one ended; returns a `GameStep`; raises as `step`."
+    "One agent step, and the beginning of the next episode if this one ended; a `GameStep`; raises as `step`."
     best, step = self.x, self.step(action)
     advanced = step.info.get('x_pos', 0) // pool.spacing > best // pool.spacing
     due = self.middle_starts > 0 and advanced and not step.over
@@ -265,7 +266,8 @@ def problem(call, # a future that is done or hangs
     if call in hung: return 'hung', f'no answer for {timeout:g} seconds'
     error = call.exception() or getattr(call.result(), 'error', None)  # of a `GameStep`
     if error is None: return None
-    if not isinstance(error, Exception): raise error  # such as SystemExit, which is meant for the whole process
+    # such as SystemExit, which is meant for the whole process
+    if not isinstance(error, Exception): raise error
     if isinstance(error, RewardError): return 'reward', str(error)
     return 'raised', ' '.join(f'{type(error).__name__}: {error}'.split())
 
@@ -279,17 +281,18 @@ class VectorStep(NamedTuple):
     truncated: np.ndarray # bool [G]
     flag: np.ndarray # whether Mario reached the flag in this step, bool [G]
     episodes: list # an `EpisodeRecord` for each episode that ended
-    faults: list # a `GameFault` for each game that broke and began anew; its step is lost unless it ended an episode
+    faults: list # a `GameFault` for each game that broke; its step is lost unless it ended an episode
 
 # %% ../nbs/06_games.ipynb #25de0018
 def check_actions(actions, # whatever the caller gave
                   games, # number of games
                   count): # of actions
-    "The actions of a step as int64 [G]; raises `ValueError` unless they are one whole number for each game, each of an action."
+    "The actions of a step, int64 [G]; raises `ValueError` unless there is one action for each game."
     given = np.asarray(actions)
     fits = given.shape == (games,) and given.dtype.kind in 'iu' and ((0 <= given) & (given < count)).all()
     if fits: return given.astype(np.int64)
-    raise ValueError(f'The actions are {shown(actions)}, but must be {games} whole numbers from 0 to {count - 1}, '
+    raise ValueError(f'The actions are {shown(actions)}, but must be {games} whole numbers from 0 to '
+                     f'{count - 1}, '
                      'one for each game.')
 
 # %% ../nbs/06_games.ipynb #25de001b
@@ -297,7 +300,8 @@ class Games:
     "Several games, stepped together: what a runner sees of them, wherever they are played."
     peak = 0 # the memory of other processes, in bytes: there are none
     begun = False # whether there is something to act on
-    observation_shape, action_count, count = (), 0, 0 # (stack, size, size), number of actions, number of games
+    # (stack, size, size), number of actions, number of games
+    observation_shape, action_count, count = (), 0, 0
 
     def reset(self):
         "Begin an episode in every game; returns the observations, uint8 [G, stack, size, size]."
@@ -314,13 +318,14 @@ class Games:
 @patch
 def step_async(self: Games, actions): # int [G]
     "Start a step of all games in the background; raises `ValueError` for actions that do not exist."
-    if not self.begun: raise RuntimeError('The games have not begun, or are closed; reset must come before the first step.')
+    if not self.begun:
+        raise RuntimeError('The games have not begun, or are closed; reset must come before the first step.')
     if self.stepping: raise RuntimeError('step_async was called twice; step_wait must come between.')
     self._send(check_actions(actions, self.count, self.action_count))
 
 @patch
 def step_wait(self: Games):
-    "Wait for the step; returns a `VectorStep`; raises `TrainingError` if a game can be neither stepped nor begun anew."
+    "Wait for the step; returns a `VectorStep`; raises `TrainingError` if a broken game cannot begin anew."
     if not self.stepping: raise RuntimeError('step_wait was called without step_async before it.')
     return self._receive()
 
@@ -342,13 +347,15 @@ class GameVector(Games):
                  workers=2, # threads
                  timeout=60.0, # seconds without an answer after which a game hangs
                  make=make_env): # a function of the `EnvConfig` that makes the environment of a game
-        self.count, self.timeout = checked(RunConfig, 'games', games), checked(RunConfig, 'game_timeout', timeout)
-        seed, share = checked(RunConfig, 'seed', seed), checked(RunConfig, 'middle_starts', middle_starts)
+        self.count = checked(RunConfig, 'games', games)
+        self.timeout = checked(RunConfig, 'game_timeout', timeout)
+        seed = checked(RunConfig, 'seed', seed)
+        share = checked(RunConfig, 'middle_starts', middle_starts)
         self.new_game = functools.partial(TrainingGame, config, seed=seed, middle_starts=share, make=make)
         self.workers, self.pool, self.pending = Workers(workers), StartPool(), None
         weakref.finalize(self, self.workers.dismiss)                                # if nobody closes them
         self.games = [self.new_game(number) for number in range(self.count)]
-        self.taken = [[] for _ in self.games]                                       # the snapshots of the present episodes
+        self.taken = [[] for _ in self.games]  # the snapshots of the present episodes
         space = self.games[0].env.observation_space
         self.observation_shape, self.action_count = space.shape, int(self.games[0].env.action_space.n)
 
@@ -369,7 +376,8 @@ def _receive(self: GameVector):
     steps = [None if call in hung or call.exception() else call.result() for call in calls]
     for step, taken in zip(steps, self.taken):
         if step is not None: self._note(step, taken)
-    faults = [GameFault(i, self.games[i].episode, *what) for i, what in enumerate(problems) if what is not None]
+    faults = [GameFault(i, self.games[i].episode, *what) for i,
+              what in enumerate(problems) if what is not None]
     for fault in faults:
         observation, step = self._replace(fault), steps[fault.game]
         lost = GameStep(observation, observation, 0.0, False, False, {}, None, None)
@@ -381,8 +389,8 @@ def _side_by_side(steps, # `GameStep`s, one of each game
     def each(name): return np.array([getattr(step, name) for step in steps])
     flags = np.array([bool(step.info.get('flag_get', False)) for step in steps])
     episodes = [step.record for step in steps if step.record is not None]
-    return VectorStep(each('observation'), each('reached'), each('reward'), each('terminated'), each('truncated'),
-                      flags, episodes, faults)
+    return VectorStep(each('observation'), each('reached'), each('reward'), each('terminated'),
+                      each('truncated'), flags, episodes, faults)
 
 @patch
 def _note(self: GameVector, step, # `GameStep`
@@ -409,12 +417,14 @@ def _replace(self: GameVector, fault): # `GameFault`
         game = self.new_game(fault.game)
         game.episode = fault.episode
         return game, game.begin_next(self.pool)
-    patience = max(30.0, self.timeout)                                          # a new console takes longer than a step
+    patience = max(30.0, self.timeout)  # a new console takes longer than a step
     for _ in range(3):
         call = self.workers.submit(begin)
         again = problem(call, wait_for(self.workers, [call], patience), patience)
         if again is None: break
-    else: raise TrainingError(f'Game {fault.game} broke ({fault.what}), and the new game in its place did so three times '
+    else:
+        raise TrainingError(f'Game {fault.game} broke ({fault.what}), and the new game in its place did so '
+                            'three times '
                               f'({again[1]}).')
     self.games[fault.game], observation = call.result()
     return observation
@@ -422,7 +432,8 @@ def _replace(self: GameVector, fault): # `GameFault`
 @patch
 def _forget(self: GameVector, number): # of a game whose episode broke
     broken = self.taken[number]
-    kept = {place: snapshot for place, snapshot in self.pool.snapshots.items() if not any(snapshot is t for t in broken)}
+    kept = {place: snapshot for place,
+            snapshot in self.pool.snapshots.items() if not any(snapshot is t for t in broken)}
     self.pool.snapshots = kept
     broken.clear()
 

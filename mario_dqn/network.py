@@ -17,17 +17,19 @@ keras = import_keras()
 
 # %% ../nbs/04_network.ipynb #4f7359fd
 def frames_last(observations): # uint8 [B, stack, height, width]
-    "The same observations with the frames last, uint8 [B, height, width, stack]; raises `ValueError` for anything but bytes in four axes."
+    "Observations with the frames last, uint8 [B, height, width, stack]; raises `ValueError` for others."
     if getattr(observations, 'dtype', None) != np.uint8 or observations.ndim != 4:
-        kind = f'{observations.dtype} {observations.shape}' if isinstance(observations, np.ndarray) else f'a {type(observations).__name__}'
-        raise ValueError(f'The observations are {kind}, but must be uint8 [B, stack, height, width], with pixels from 0 to 255.')
+        kind = (f'{observations.dtype} {observations.shape}' if isinstance(observations, np.ndarray)
+                else f'a {type(observations).__name__}')
+        raise ValueError(f'The observations are {kind}, but must be uint8 [B, stack, height, width], with '
+                         'pixels from 0 to 255.')
     batch, stack, height, width = observations.shape
     planes = [np.ascontiguousarray(observations[:, i]).reshape(batch * height, width) for i in range(stack)]
     return cv2.merge(planes).reshape(batch, height, width, stack)
 
 # %% ../nbs/04_network.ipynb #f8273ff9
 def layer_policy(frames): # what a layer is given, a tensor
-    "The precision of the layers above a tensor, in Keras' words: mixed_bfloat16 above numbers of 16 bits, float32 above others."
+    "The precision of the layers above a tensor in Keras' words: mixed_bfloat16 above 16 bits, else float32."
     return 'mixed_bfloat16' if keras.backend.standardize_dtype(frames.dtype) == 'bfloat16' else 'float32'
 
 # %% ../nbs/04_network.ipynb #f8273ffa
@@ -39,8 +41,9 @@ def convolutions(frames, # pixels, float [B, size, size, stack]
     "What the network sees in the frames, as a vector: float32 [B, F]."
     x = frames
     for i, (n, kernel, stride) in enumerate(zip(filters, kernels, strides, strict=True)):
-        x = keras.layers.Conv2D(n, kernel, stride, activation='relu', name=f'convolution_{i}', dtype=layer_policy(frames),
-                                data_format='channels_last', kernel_initializer=keras.initializers.HeUniform(seed=seed + i))(x)
+        x = keras.layers.Conv2D(n, kernel, stride, activation='relu', name=f'convolution_{i}',
+                                dtype=layer_policy(frames), data_format='channels_last',
+                                kernel_initializer=keras.initializers.HeUniform(seed=seed + i))(x)
     return keras.layers.Flatten(data_format='channels_last', dtype=layer_policy(frames), name='features')(x)
 
 # %% ../nbs/04_network.ipynb #dd6f3e21
@@ -52,15 +55,18 @@ def stream(features, # float32 [B, F]
            seed): # decides the initial weights
     "One hidden layer and its outputs, float32 [B, outputs]."
     policy = layer_policy(features)
-    x = keras.layers.Dense(hidden, name=f'{name}_hidden', dtype=policy, kernel_initializer=keras.initializers.HeUniform(seed=seed))(features)
+    x = keras.layers.Dense(hidden, name=f'{name}_hidden', dtype=policy,
+                           kernel_initializer=keras.initializers.HeUniform(seed=seed))(features)
     if normalise: x = keras.layers.LayerNormalization(name=f'{name}_normalised', dtype=policy)(x)
     x = keras.layers.ReLU(name=f'{name}_active', dtype=policy)(x)
-    return keras.layers.Dense(outputs, name=name, dtype='float32', kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 1))(x)
+    return keras.layers.Dense(outputs, name=name, dtype='float32',
+                              kernel_initializer=keras.initializers.GlorotUniform(seed=seed + 1))(x)
 
 def combine(value, # float32 [B, 1] or [B, 1, bins]
             advantage): # float32 [B, A] or [B, A, bins]
     "What a dueling network says of every action, float32 [B, A] or [B, A, bins]."
-    return keras.ops.subtract(keras.ops.add(value, advantage), keras.ops.mean(advantage, axis=1, keepdims=True))
+    return keras.ops.subtract(keras.ops.add(value, advantage),
+                              keras.ops.mean(advantage, axis=1, keepdims=True))
 
 # %% ../nbs/04_network.ipynb #c572ceb2
 def bin_centres(config): # `AgentConfig`
@@ -71,16 +77,19 @@ def expectation(outputs, # of the network: float32 [B, A], or logits [B, A, bins
                 config): # `AgentConfig`
     "The Q-values that the outputs of a network mean, float32 [B, A]."
     if not config.value_bins: return outputs
-    return keras.ops.sum(keras.ops.softmax(outputs, axis=-1) * keras.ops.convert_to_tensor(bin_centres(config)), axis=-1)
+    return keras.ops.sum(keras.ops.softmax(outputs, axis=-1)
+                         * keras.ops.convert_to_tensor(bin_centres(config)), axis=-1)
 
 def bell(values, # float32 [B]
          config): # `AgentConfig`
     "Histograms around values, float32 [B, bins]; a value beyond the bins counts as the last one."
     centres = bin_centres(config)
     width = float(centres[1] - centres[0])
-    edges = np.append(centres, centres[-1] + np.float32(width)) - np.float32(width / 2)                         # [bins + 1]
+    edges = np.append(centres, centres[-1] + np.float32(width)) - np.float32(width / 2)  # [bins + 1]
     values = keras.ops.clip(values, float(centres[0]), float(centres[-1]))
-    below = keras.ops.erf((keras.ops.convert_to_tensor(edges) - keras.ops.expand_dims(values, 1)) / (2 ** 0.5 * 0.75 * width))               # [B, bins + 1]
+    # [B, bins + 1]
+    below = keras.ops.erf((keras.ops.convert_to_tensor(edges) - keras.ops.expand_dims(values, 1))
+                          / (2 ** 0.5 * 0.75 * width))
     return (below[:, 1:] - below[:, :-1]) / (below[:, -1:] - below[:, :1])
 
 # %% ../nbs/04_network.ipynb #b41f99ea
@@ -90,10 +99,13 @@ def q_layers(frames, # pixels, float [B, size, size, stack]
              seed): # decides the initial weights
     "Frames to what the network says of every action, float32 [B, actions] or logits [B, actions, bins]."
     features = convolutions(frames, config.filters, config.kernels, config.strides, seed)
-    if config.layer_norm: features = keras.layers.LayerNormalization(name='normalised', dtype=layer_policy(frames))(features)
+    if config.layer_norm:
+        features = keras.layers.LayerNormalization(name='normalised', dtype=layer_policy(frames))(features)
     def answer(name, rows, seed):
-        outputs = stream(features, config.hidden, rows * max(1, config.value_bins), name, config.layer_norm, seed)
-        return keras.layers.Reshape((rows, config.value_bins), dtype='float32', name=f'{name}_bins')(outputs) if config.value_bins else outputs
+        outputs = stream(features, config.hidden, rows * max(1, config.value_bins), name, config.layer_norm,
+                         seed)
+        return keras.layers.Reshape((rows, config.value_bins), dtype='float32',
+                                    name=f'{name}_bins')(outputs) if config.value_bins else outputs
     advantage = answer('advantage', actions, seed + 100)
     return combine(answer('value', 1, seed + 200), advantage) if config.dueling else advantage
 
@@ -107,29 +119,33 @@ def q_network(observation_shape, # (stack, size, size)
     stack, *sides = observation_shape
     frames = keras.Input((*sides, stack), dtype='uint8', name='frames')
     pixels = keras.layers.Rescaling(1 / 255, dtype='float32', name='unit_range')(frames)
-    return keras.Model(frames, expectation(layers(pixels, actions, config, seed), config), name=name, dtype='float32')
+    return keras.Model(frames, expectation(layers(pixels, actions, config, seed), config), name=name,
+                       dtype='float32')
 
 # %% ../nbs/04_network.ipynb #cef520ca
 def convolution_seconds(dtype, # 'float32' or 'bfloat16'
                         repeats=20): # of which the fastest counts
-    "The processor time that the second convolution of the default network takes for 64 observations, there and back, in seconds."
+    "Processor time of the second convolution for 64 observations, there and back, in seconds."
     frames, kernel = keras.ops.ones((64, 16, 16, 32), dtype), keras.ops.ones((4, 4, 32, 64), dtype)
     def once():
-        start = time.process_time()                                                 # which other programs leave alone
-        there = keras.ops.conv(frames, kernel, strides=2, data_format='channels_last')              # [64, 7, 7, 64]
-        back = keras.ops.conv_transpose(there, kernel, strides=2, data_format='channels_last')      # [64, 16, 16, 32], as a gradient goes
+        start = time.process_time()  # which other programs leave alone
+        there = keras.ops.conv(frames, kernel, strides=2, data_format='channels_last')  # [64, 7, 7, 64]
+        # [64, 16, 16, 32], as a gradient goes
+        back = keras.ops.conv_transpose(there, kernel, strides=2, data_format='channels_last')
         float(keras.ops.cast(back[0, 0, 0, 0], 'float32'))                          # the answer is there
         return time.process_time() - start
     return min(once() for _ in range(repeats))
 
 # %% ../nbs/04_network.ipynb #cef520cb
-BFLOAT16_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}  # as Linux names the instructions of x86 processors, and of ARM's
+# as Linux names the instructions of x86 processors, and of ARM's
+BFLOAT16_FLAGS = {'avx512_bf16', 'amx_bf16', 'bf16'}
 
 def processor_flags(path='/proc/cpuinfo'): # where the kernel tells
     "What the processor can do, as a set of words; None where the system does not tell."
     try: lines = Path(path).read_text(encoding='utf-8').splitlines()
     except (OSError, UnicodeDecodeError): return None
-    words = [line.partition(':')[2].split() for line in lines if line.partition(':')[0].strip() in ('flags', 'Features')]
+    words = [line.partition(':')[2].split()
+             for line in lines if line.partition(':')[0].strip() in ('flags', 'Features')]
     return set(words[0]) if words else None
 
 def graphics_name(backend): # of Keras
@@ -145,15 +161,18 @@ def graphics_name(backend): # of Keras
     return config.experimental.get_device_details(found[0]).get('device_name', 'GPU') if found else None
 
 def precision_choice(flags=processor_flags, # a function that gives the words of the processor, or None
-                     seconds=convolution_seconds): # a function that gives the time of a convolution by dtype; asked only without words
+                     seconds=convolution_seconds): # the time of a convolution by dtype; asked only without words
     "'bfloat16' or 'float32' for updates, the same each time on one machine, and why, in words."
     if graphics_name(keras.backend.backend()): return 'float32', 'a GPU computes'
-    if keras.backend.backend() == 'jax': return 'float32', 'JAX makes no use of instructions for bfloat16 on a CPU'
+    if keras.backend.backend() == 'jax':
+        return 'float32', 'JAX makes no use of instructions for bfloat16 on a CPU'
     words = flags()
     if words is not None:
         found = sorted(words & BFLOAT16_FLAGS)
-        return ('bfloat16', f'the processor has {found[0]}') if found else ('float32', 'the processor has no instructions for bfloat16')
-    short, long = zip(*[(seconds('bfloat16'), seconds('float32')) for _ in range(3)])  # in turn, as other work comes and goes
+        return (('bfloat16', f'the processor has {found[0]}') if found
+                else ('float32', 'the processor has no instructions for bfloat16'))
+    # in turn, as other work comes and goes
+    short, long = zip(*[(seconds('bfloat16'), seconds('float32')) for _ in range(3)])
     if min(short) < 0.75 * min(long): return 'bfloat16', 'a convolution is faster with it'
     return 'float32', 'a convolution in bfloat16 is not much faster'
 
@@ -167,22 +186,25 @@ def training_layers(observation_shape, # (stack, size, size)
                     config, # `AgentConfig`; where its `precision` is auto, the chosen one
                     layers=q_layers, # as for `q_network`
                     name='training_layers'): # of the model
-    "The layers of the Q-network in the precision of an update: frames to outputs as of `q_layers`; raises `ValueError` for layers with a random state."
+    "The layers of the Q-network in the precision of an update; raises `ValueError` for random layers."
     stack, *sides = observation_shape
     precision = faster_precision() if config.precision == 'auto' else config.precision
-    frames = keras.Input((*sides, stack), dtype=precision, name='frames')           # from which the layers take theirs
+    frames = keras.Input((*sides, stack), dtype=precision, name='frames')  # from which the layers take theirs
     usual = layers is q_layers
-    pixels = frames if usual else keras.layers.Rescaling(1 / 255, dtype=layer_policy(frames), name='unit_range')(frames)
+    pixels = (frames if usual
+              else keras.layers.Rescaling(1 / 255, dtype=layer_policy(frames), name='unit_range')(frames))
     model = keras.Model(frames, layers(pixels, actions, config, 0), name=name, dtype=layer_policy(frames))
     model.trainable = False  # its own weights are never used
     model.scale = 1 / 255 if usual else 1.0  # of the first kernel
     if len(model.non_trainable_variables) != len(model.weights):
-        raise ValueError('The layers keep a random state, as Dropout does; an update cannot hand that over, so such layers cannot learn here.')
+        raise ValueError('The layers keep a random state, as Dropout does; an update cannot hand that over, '
+                         'so such layers cannot learn here.')
     return model
 
 def outputs_with(model, # of `training_layers`
                  network, # the `q_network` whose weights are to be used
                  pixels): # numbers from 0 to 255, float [B, size, size, stack]
-    "What the training layers say with a network's weights, float32 [B, actions] or logits [B, actions, bins]."
+    "What the training layers say with a network's weights, float32 [B, A] or logits [B, A, bins]."
     kernel, *others = [weight.value for weight in network.weights]
-    return model.stateless_call([], [kernel * model.scale, *others], pixels)[0]  # 8,192 weights are scaled sooner than 1.2 million pixels
+    # 8,192 weights are scaled sooner than 1.2 million pixels
+    return model.stateless_call([], [kernel * model.scale, *others], pixels)[0]

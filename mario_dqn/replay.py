@@ -13,17 +13,19 @@ import numpy as np
 from fastcore.basics import patch
 
 # %% ../nbs/03_replay.ipynb #52f99b8a
-COMPRESSION = 5 # a compressed frame is taken to be so many times smaller: level 1-1, 68 x 68 pixels, with a margin
-FRAME_OVERHEAD = 128 # bytes beside each compressed frame: its reference, the head of its Python object, the gaps between objects
+# a compressed frame is taken to be so many times smaller: level 1-1, 68 x 68 pixels, with a margin
+COMPRESSION = 5
+# bytes beside each compressed frame: its reference, the head of its Python object, the gaps between objects
+FRAME_OVERHEAD = 128
 
 def lane_arrays(capacity, # slots of all games together
                 games, # games played side by side
                 frame_shape): # (height, width) of a frame, in pixels
     "Shape and dtype of every array of the lanes, by name."
     slots = capacity // games * games                         # lanes are equal shares
-    return dict(frames=((slots, *frame_shape), np.uint8), action=((slots,), np.int64), reward=((slots,), np.float32),
-                terminated=((slots,), np.bool_), ended=((slots,), np.bool_), step=((slots,), np.int32),
-                head=((games,), np.int64), open=((games,), np.bool_))
+    return dict(frames=((slots, *frame_shape), np.uint8), action=((slots,), np.int64),
+                reward=((slots,), np.float32), terminated=((slots,), np.bool_), ended=((slots,), np.bool_),
+                step=((slots,), np.int32), head=((games,), np.int64), open=((games,), np.bool_))
 
 def tree_leaves(size): # leaves that are needed
     "The leaves of a binary tree: the power of two that is large enough."
@@ -57,21 +59,22 @@ class CompressedFrames:
                  shape): # (slots, height, width)
         self.shape = shape
         black = pack(np.zeros(shape[1:], np.uint8))
-        self.packed = np.array([black] * shape[0], object)    # [slots]; np.full would cut off a 0 at the end of the bytes
+        # [slots]; np.full would cut off a 0 at the end of the bytes
+        self.packed = np.array([black] * shape[0], object)
 
     def __setitem__(self, slot, frame): self.packed[slot] = pack(frame)
 
     def __getitem__(self, slots): # int64, any shape
         "Frames uint8 [*slots.shape, height, width], a new array; each distinct slot is read only once."
         distinct, place = np.unique(slots, return_inverse=True)
-        size = math.prod(self.shape[1:])                      # told the size, zlib needs no larger buffer, cut afterwards
+        size = math.prod(self.shape[1:])  # told the size, zlib needs no larger buffer, cut afterwards
         read = [zlib.decompress(data, -15, size) for data in self.packed[distinct]]
         pixels = bytearray().join([read[i] for i in place.ravel()])
         return np.frombuffer(pixels, np.uint8).reshape(*slots.shape, *self.shape[1:])
 
     def arrays(self,
                slots=slice(None)): # which of them
-        "Copies as plain arrays: `frames` uint8, the compressed frames one after another, and `lengths` int64 [slots], the bytes of each."
+        "Copies: `frames` uint8, all compressed frames in a row, and `lengths` int64 [slots] of each."
         packed = self.packed[slots]
         lengths = np.fromiter(map(len, packed), np.int64, len(packed))
         return dict(frames=np.frombuffer(b''.join(packed), np.uint8), lengths=lengths)
@@ -101,7 +104,7 @@ def stack_slots(slots, # slots of the newest frames, int64 [B]
                 step, # their steps in their episodes, int [B]
                 stack, # frames in an observation
                 lane): # slots in a lane
-    "The slots of the frames of observations, oldest first, int64 [B, stack]; they never reach into an earlier episode."
+    "The slots of the frames of observations, oldest first, int64 [B, stack], none from an earlier episode."
     back = np.minimum(np.arange(stack)[::-1], step[:, None])  # [B, stack], such as 3 2 1 0
     return shift(slots[:, None], -back, lane)
 
@@ -137,7 +140,8 @@ class SumTree:
 def set(self: SumTree, indices, # leaves to change, int64 [K]; where one comes twice, its last value counts
         values): # their new values, float64 [K]
     "Change leaves; raises `ValueError` for a value that is negative or not finite."
-    if not (np.isfinite(values) & (values >= 0)).all(): raise ValueError('The values of a sum tree must be finite and at least 0.')
+    if not (np.isfinite(values) & (values >= 0)).all():
+        raise ValueError('The values of a sum tree must be finite and at least 0.')
     leaves = indices + self.leaves                            # [K]
     self.nodes[leaves] = values
     left, right = self.nodes[::2], self.nodes[1::2]           # views: the children of every node
@@ -164,7 +168,7 @@ def importance_weights(priorities, # priorities of the sampled transitions, floa
 
 # %% ../nbs/03_replay.ipynb #b95ca00f
 class Replay:
-    "Prioritised replay memory of n-step transitions; its state is the arrays of `arrays()`, and no random generator."
+    "Prioritised replay memory of n-step transitions; all of its state is in `arrays()`."
     def __init__(self,
                  capacity, # slots of all games together
                  games, # games played side by side
@@ -181,20 +185,24 @@ class Replay:
         for name, (shape, dtype) in lane_arrays(capacity, games, frame_shape).items():
             packed = compress and name == 'frames'            # np.full writes, so the memory is really there
             setattr(self, name, CompressedFrames(shape) if packed else np.full(shape, 0, dtype))
-        self.tree = SumTree(len(self.step))                   # a priority of 0 marks a slot that cannot be sampled
-        self.largest, self.count = np.ones(1), np.zeros(1, np.int64)  # priority of new transitions; how many can be sampled
+        self.tree = SumTree(len(self.step))  # a priority of 0 marks a slot that cannot be sampled
+        # priority of new transitions; how many can be sampled
+        self.largest, self.count = np.ones(1), np.zeros(1, np.int64)
 
     def __len__(self): return int(self.count[0])
 
 # %% ../nbs/03_replay.ipynb #b95ca010
 def _check_sizes(capacity, games, stack, n_step, discount, priority_exponent):
     if n_step < 1 or not 0 <= discount <= 1 or games < 1:
-        raise ValueError(f'A replay memory cannot be for {games} games, {n_step} steps and a discount of {discount}; '
+        raise ValueError(f'A replay memory cannot be for {games} games, {n_step} steps and a discount of '
+                         f'{discount}; '
                          'it needs a game, a step, and a discount from 0 to 1.')
     if capacity // games < n_step + stack:
-        raise ValueError(f'A replay memory of {capacity} slots for {games} games has {capacity // games} slots a game, '
+        raise ValueError(f'A replay memory of {capacity} slots for {games} games has '
+                         f'{capacity // games} slots a game, '
                          f'but needs at least {n_step + stack} for {n_step} steps and {stack} frames.')
-    if not 0 <= priority_exponent <= 1: raise ValueError(f'priority_exponent is {priority_exponent}, but must be a number from 0 to 1.')
+    if not 0 <= priority_exponent <= 1:
+        raise ValueError(f'priority_exponent is {priority_exponent}, but must be a number from 0 to 1.')
 
 # %% ../nbs/03_replay.ipynb #b95ca011
 @patch
@@ -204,7 +212,7 @@ def _parts(self: Replay):
 
 @patch
 def arrays(self: Replay):
-    "Every array of the memory by name; the arrays themselves, except that compressed frames are two copies, see `CompressedFrames.arrays`."
+    "Every array of the memory by name: the arrays themselves, and copies of compressed frames."
     parts = self._parts()
     return parts | parts['frames'].arrays() if isinstance(self.frames, CompressedFrames) else parts
 
@@ -245,9 +253,11 @@ def _mark(self: Replay, lost, complete): # slots, int64
 
 @patch
 def _check(self: Replay, game, frame):
-    if not 0 <= game < len(self.head): raise ValueError(f'There is no game {game}; the games are 0 to {len(self.head) - 1}.')
+    if not 0 <= game < len(self.head):
+        raise ValueError(f'There is no game {game}; the games are 0 to {len(self.head) - 1}.')
     if frame.shape != self.frames.shape[1:] or frame.dtype != np.uint8:
-        raise ValueError(f'The frame of game {game} is {frame.dtype} {frame.shape}, but must be uint8 {self.frames.shape[1:]}.')
+        raise ValueError(f'The frame of game {game} is {frame.dtype} {frame.shape}, but must be uint8 '
+                         f'{self.frames.shape[1:]}.')
 
 @patch
 def begin(self: Replay, game, # lane, from 0
@@ -270,15 +280,18 @@ def add(self: Replay, game, # lane, from 0
         truncated): # whether the episode was cut off
     "Store one step of a game."
     self._check(game, frame)
-    if not self.open[game]: raise ValueError(f'Game {game} has no open episode; begin one before adding a step.')
-    if not math.isfinite(reward): raise ValueError(f'The reward of game {game} is {reward}, but must be a finite number.')
+    if not self.open[game]:
+        raise ValueError(f'Game {game} has no open episode; begin one before adding a step.')
+    if not math.isfinite(reward):
+        raise ValueError(f'The reward of game {game} is {reward}, but must be a finite number.')
     slot, over = self.newest(game), bool(terminated or truncated)
     self.action[slot], self.reward[slot] = operator.index(action), reward
     self.terminated[slot], self.ended[slot] = terminated, over
     step = int(self.step[slot]) + 1
     lost = self._write(game, frame, step)
     if over: self.open[game] = False
-    first, last = min(self.n_step, step), 1 if over else self.n_step  # windows that became complete, in steps back
+    # windows that became complete, in steps back
+    first, last = min(self.n_step, step), 1 if over else self.n_step
     self._mark(lost, shift(self.newest(game), np.arange(-first, 1 - last), self.lane))
 
 # %% ../nbs/03_replay.ipynb #134696ac
@@ -297,16 +310,18 @@ class Batch(NamedTuple):
 def gather(self: Replay, index): # slots of transitions that can be sampled, int64 [B]
     "Observation, action, reward, next observation and discount of transitions, as in a `Batch`."
     window = shift(index[:, None], np.arange(self.n_step), self.lane)                   # [B, n]
-    reward, steps, discount = n_step_return(self.reward[window], self.terminated[window], self.ended[window], self.discount)
+    reward, steps, discount = n_step_return(self.reward[window], self.terminated[window], self.ended[window],
+                                            self.discount)
     later = shift(index, steps, self.lane)                                              # [B]
-    observation, following = np.split(self.observations(np.concatenate([index, later])), 2)  # two halves of one array
+    # two halves of one array
+    observation, following = np.split(self.observations(np.concatenate([index, later])), 2)
     return observation, self.action[index], reward, following, discount
 
 # %% ../nbs/03_replay.ipynb #b95ca012
 @patch
 def update_priorities(self: Replay, index, # slots, as in `Batch.index`, int64 [B]
                       td_errors): # TD errors of these transitions, float [B]
-    "Give transitions new priorities; slots that cannot be sampled now are passed over. To be called before the ring has gone round."
+    "Give transitions new priorities, before the ring has gone round; others are passed over."
     kept = self.tree.values(index) > 0
     priorities = (np.abs(td_errors[kept], dtype=np.float64) + 1e-6) ** self.priority_exponent
     self.tree.set(index[kept], priorities)
@@ -315,7 +330,7 @@ def update_priorities(self: Replay, index, # slots, as in `Batch.index`, int64 [
 # %% ../nbs/03_replay.ipynb #b95ca013
 @patch
 def drop(self: Replay, game): # lane, from 0
-    "Forget the open episode of a game: nothing of it can be sampled any more. Another one has to begin before the next step is added."
+    "Forget the open episode of a game, which cannot be sampled any more; another one has to begin."
     newest = self.newest(game)
     length = min(int(self.step[newest]) + 1, self.lane) if self.open[game] else 0
     self._mark(shift(newest, np.arange(1 - length, 1), self.lane), np.zeros(0, np.int64))
@@ -328,7 +343,8 @@ def sample(self: Replay, batch_size, # transitions
            rng): # numpy Generator
     "A `Batch`, stratified by priority; raises `ValueError` while fewer transitions can be sampled."
     if not 1 <= batch_size <= len(self):
-        raise ValueError(f'A batch of {batch_size} transitions cannot be sampled; the replay memory can give 1 to {len(self)}.')
+        raise ValueError(f'A batch of {batch_size} transitions cannot be sampled; the replay memory can '
+                         f'give 1 to {len(self)}.')
     targets = (np.arange(batch_size) + rng.random(batch_size)) / batch_size * self.tree.total
     index = self.tree.find(targets)
     weight = importance_weights(self.tree.values(index), importance_exponent)

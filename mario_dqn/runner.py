@@ -30,8 +30,10 @@ def check_stack(before, # observations, uint8 [G, stack, height, width]
                 after): # the next ones of the same games; the same again for the first of an episode
     "Raise `ValueError` unless the later ones are the earlier ones moved on by one frame, newest last."
     if (before[:, 1:] == after[:, :-1]).all(): return
-    raise ValueError('The observations of an environment have to be stacks of its last frames, the newest last, and begin with the first frame repeated, '
-                     "as Gymnasium's FrameStackObservation makes them with padding_type='reset'; these are not.")
+    raise ValueError('The observations of an environment have to be stacks of its last frames, the newest '
+                     'last, and begin with the first frame repeated, '
+                     "as Gymnasium's FrameStackObservation makes them with padding_type='reset'; these are "
+                     "not.")
 
 # %% ../nbs/07_runner.ipynb #07000008
 class Callback:
@@ -57,9 +59,11 @@ def named_callbacks(callbacks): # objects like `Callback`
     named = {}
     for callback in sorted(callbacks, key=lambda callback: getattr(callback, 'order', 0)):
         name = getattr(callback, 'name', None) or type(callback).__name__
-        if not isinstance(name, str): raise ConfigError(f'The name of a callback is {shown(name)}, but must be text.')
+        if not isinstance(name, str):
+            raise ConfigError(f'The name of a callback is {shown(name)}, but must be text.')
         if name in named:
-            raise ConfigError(f'Two callbacks have the name {name!r}, under which a checkpoint keeps what they need; '
+            raise ConfigError(f'Two callbacks have the name {name!r}, under which a checkpoint keeps what '
+                              'they need; '
                               'give one of them another `name`.')
         named[name] = callback
     return named
@@ -73,18 +77,22 @@ class Runner:
                  games, # a vector of games that have not begun
                  callbacks=(), # objects like `Callback`
                  say=print): # is given sentences
-        if not isinstance(config, Config): raise TypeError(f'config is {shown(config)}, but must be a Config.')
+        if not isinstance(config, Config):
+            raise TypeError(f'config is {shown(config)}, but must be a Config.')
         self.config, self.agent, self.games = config, agent, games
         self.callbacks, self.say = named_callbacks(callbacks), say
         self.replay = _replay_for(config, games)
         self.rng = np.random.default_rng((config.run.seed, 1))
         self.ladder = epsilon_ladder(config.run.games, config.agent.epsilon_end, config.agent.epsilon_power)
-        self.observation = None                                 # what to act on next, uint8 [G, stack, size, size]
-        self.step, self.owed, self.faults = 0, 0.0, 0           # agent steps so far; samples to learn from; games that broke
-        self.asked, self.stopping = None, False                 # who asked for an end; whether it comes after this step
+        self.observation = None  # what to act on next, uint8 [G, stack, size, size]
+        # agent steps so far; samples to learn from; games that broke
+        self.step, self.owed, self.faults = 0, 0.0, 0
+        self.asked, self.stopping = None, False  # who asked for an end; whether it comes after this step
 
     @property
-    def epsilon(self): return epsilon_at(self.step, self.config.agent.epsilon_start, self.ladder, self.config.agent.epsilon_steps)
+    def epsilon(self):
+        return epsilon_at(self.step, self.config.agent.epsilon_start, self.ladder,
+                          self.config.agent.epsilon_steps)
 
 def _replay_for(config, games):
     agent, (stack, *sides) = config.agent, games.observation_shape
@@ -138,7 +146,8 @@ def store(self: Runner, actions, # int64 [G]
     agent, over = self.config.agent, result.terminated | result.truncated           # [G]
     rewards = learning_reward(result.reward, result.terminated & ~result.flag, result.flag,
                               agent.reward_scale, agent.death_penalty, agent.flag_bonus)
-    broken = {fault.game for fault in result.faults if not over[fault.game]}        # the others broke after the end of an episode
+    # the others broke after the end of an episode
+    broken = {fault.game for fault in result.faults if not over[fault.game]}
     played = [game for game in range(len(actions)) if game not in broken]
     check_stack(self.observation[played], result.next_observation[played])
     check_stack(result.observation[over], result.observation[over])
@@ -146,7 +155,8 @@ def store(self: Runner, actions, # int64 [G]
         self.replay.drop(game)
         self.replay.begin(game, result.observation[game][-1])
     for game in played:
-        frame, terminated, truncated = result.next_observation[game][-1], bool(result.terminated[game]), bool(result.truncated[game])
+        frame = result.next_observation[game][-1]
+        terminated, truncated = bool(result.terminated[game]), bool(result.truncated[game])
         self.replay.add(game, int(actions[game]), float(rewards[game]), frame, terminated, truncated)
         if over[game]: self.replay.begin(game, result.observation[game][-1])
 
@@ -154,7 +164,8 @@ def store(self: Runner, actions, # int64 [G]
 @patch
 def one_step(self: Runner):
     "Act, learn while the games step, store what came, and tell it."
-    if self.observation is None: raise RuntimeError('The games have not begun; begin must come before the first step.')
+    if self.observation is None:
+        raise RuntimeError('The games have not begun; begin must come before the first step.')
     epsilon = self.epsilon                                                          # [G]
     actions = self.agent.act(self.observation, epsilon, self.rng)                   # [G]
     self.games.step_async(actions)
@@ -175,8 +186,9 @@ def stop(self: Runner, who=True): # such as the number of a signal
 
 @patch
 def fit(self: Runner, steps): # agent steps in all
-    "Train until so many agent steps are taken, or until someone asked for an end; returns 'finished' or 'interrupted'."
-    if self.stopping: self.asked, self.stopping = None, False   # a training that was stopped goes on; what is asked since then counts
+    "Train up to a number of agent steps, or until someone asks for an end; 'finished' or 'interrupted'."
+    # a training that was stopped goes on; what is asked since then counts
+    if self.stopping: self.asked, self.stopping = None, False
     if self.observation is None: self.begin()
     self.tell('start')
     while self.step < steps and not self.stopping: self.one_step()
@@ -189,8 +201,9 @@ def episode_row(step, # agent steps of the run when it ended
                 record, # an `EpisodeRecord`
                 epsilon): # of its game, when it ended
     "The row of episodes.csv for one episode."
-    return dict(step=step, game=record.game, episode=record.episode, start=record.start, score=record.score, x=record.x,
-                cleared=int(record.cleared), terminated=int(record.terminated), length=record.length, epsilon=float(epsilon))
+    return dict(step=step, game=record.game, episode=record.episode, start=record.start, score=record.score,
+                x=record.x, cleared=int(record.cleared), terminated=int(record.terminated),
+                length=record.length, epsilon=float(epsilon))
 
 def _mean(values): return float(np.mean(values)) if len(values) else None
 
@@ -200,10 +213,12 @@ def metrics_row(runner, # `Runner`
                 updates): # the `UpdateResult`s of the interval
     "The row of metrics.csv for the interval that ends here."
     beyond = _mean([update.beyond for update in updates]) if runner.config.agent.value_bins else None
-    return dict(step=runner.step, updates=runner.agent.updates, episodes=episodes, epsilon=float(runner.epsilon.mean()),
-                loss=_mean([update.loss for update in updates]), q_mean=_mean([update.q_mean for update in updates]),
+    return dict(step=runner.step, updates=runner.agent.updates, episodes=episodes,
+                epsilon=float(runner.epsilon.mean()), loss=_mean([update.loss for update in updates]),
+                q_mean=_mean([update.q_mean for update in updates]),
                 td_error=_mean([np.abs(update.td_error) for update in updates]), beyond_bins=beyond,
-                score_100=_mean([episode.score for episode in recent]), x_100=_mean([episode.x for episode in recent]),
+                score_100=_mean([episode.score for episode in recent]),
+                x_100=_mean([episode.x for episode in recent]),
                 clear_100=_mean([episode.cleared for episode in recent]), replay=len(runner.replay))
 
 # %% ../nbs/07_runner.ipynb #07000022
@@ -213,7 +228,7 @@ def passed(runner, # `Runner`
     return runner.step // interval > (runner.step - runner.config.run.games) // interval
 
 class Metrics(Callback):
-    "Makes rows of what happens, and tells them: `episode` for each one, `interval` every `run.metrics_interval` steps."
+    "Makes rows of what happens: `episode` for each one, `interval` every `run.metrics_interval` steps."
     name, order = 'metrics', -10
     def __init__(self):
         self.episodes, self.warned = 0, False
@@ -239,13 +254,16 @@ def warn(self: Metrics, runner, # `Runner`
     "Say once that values lie beyond the bins."
     if self.warned or (row['beyond_bins'] or 0) < 0.01: return
     self.warned, agent = True, runner.config.agent
-    runner.say(f'{row["beyond_bins"]:.0%} of the targets up to step {row["step"]:,} lie beyond the bins, which reach from agent.value_low '
-               f'{agent.value_low:g} to agent.value_high {agent.value_high:g}; such values cannot be learned.')
+    runner.say(f'{row["beyond_bins"]:.0%} of the targets up to step {row["step"]:,} lie beyond the bins, '
+               'which reach from agent.value_low '
+               f'{agent.value_low:g} to agent.value_high {agent.value_high:g}; such values cannot be '
+               'learned.')
 
 @patch
 def state(self: Metrics):
     "What it needs to go on: counts, the last episodes, and the updates since the last row."
-    numbers = {name: np.array([getattr(update, name) for update in self.updates], np.float64) for name in ('q_mean', 'loss', 'beyond')}
+    numbers = {name: np.array([getattr(update, name) for update in self.updates], np.float64)
+               for name in ('q_mean', 'loss', 'beyond')}
     errors = np.array([update.td_error for update in self.updates], np.float32)     # [updates, B]
     return dict(episodes=self.episodes, recent=list(self.recent), td_error=errors, **numbers)
 

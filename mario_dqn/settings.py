@@ -37,9 +37,11 @@ def shown(value): # anything
     "A value as a message shows it, cut short if it is long or deep."
     short = reprlib.Repr(maxlist=12, maxtuple=12, maxdict=4, maxstring=80, maxlong=40, maxother=80)
     try: return short.repr(value)
-    except ValueError: return f'<{type(value).__name__}, too long to be shown>'  # Python writes no number of more than 4,300 digits
+    # Python writes no number of more than 4,300 digits
+    except ValueError: return f'<{type(value).__name__}, too long to be shown>'
 
-KINDS = {int: 'a whole number', float: 'a number', bool: 'true or false', str: 'text of one line', Path: 'a path'}
+KINDS = {int: 'a whole number', float: 'a number', bool: 'true or false', str: 'text of one line',
+         Path: 'a path'}
 
 def limit(metadata, # of a field
           name): # ge, le, min_length or max_length
@@ -49,13 +51,17 @@ def limit(metadata, # of a field
 def allowed(kind, # the type of a field
             metadata=()): # its limits
     "What a field may hold, in words."
-    if get_origin(kind) is Annotated: return allowed(kind.__origin__, getattr(kind.__metadata__[0], 'metadata', ()))
-    if get_origin(kind) in (Union, types.UnionType): return ', or '.join(allowed(part) for part in get_args(kind) if part is not type(None))
-    if get_origin(kind) is Literal: return 'one of ' * (len(get_args(kind)) > 1) + ', '.join(map(str, get_args(kind)))
+    if get_origin(kind) is Annotated:
+        return allowed(kind.__origin__, getattr(kind.__metadata__[0], 'metadata', ()))
+    if get_origin(kind) in (Union, types.UnionType):
+        return ', or '.join(allowed(part) for part in get_args(kind) if part is not type(None))
+    if get_origin(kind) is Literal:
+        return 'one of ' * (len(get_args(kind)) > 1) + ', '.join(map(str, get_args(kind)))
     if get_origin(kind) is tuple:
         each, most = allowed(get_args(kind)[0]), limit(metadata, 'max_length')
         if most is None: return f'one or more of {each}'
-        return f'a list of whole numbers, {limit(metadata, "min_length")} to {most} of them, each{each.removeprefix(KINDS[int])}'
+        least, each = limit(metadata, 'min_length'), each.removeprefix(KINDS[int])
+        return f'a list of whole numbers, {least} to {most} of them, each{each}'
     low, high = limit(metadata, 'ge'), limit(metadata, 'le')
     return KINDS.get(kind, f'an {kind.__name__}') + (f' from {low} to {high}' if low is not None else '')
 
@@ -82,37 +88,42 @@ def unknown(key, # the key that does not exist
     "The error for a key that does not exist."
     near = difflib.get_close_matches(str(key)[:80], list(known), 1)
     hint = f'did you mean {near[0]}?' if near else 'allowed are ' + ', '.join(known) + '.'
-    return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else shown(key)} is not a setting; {hint}')
+    return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else shown(key)} is not a setting; '
+                       f'{hint}')
 
 def in_words(group, # a class of `Settings`
              values, # what it was to be made of, by name
              error): # `ValidationError`
     "The first complaint of pydantic as a `ConfigError`."
     what, = error.errors(include_url=False)[:1]
-    if 'error' in what.get('ctx', {}): return ConfigError(str(what['ctx']['error']))   # a check of several values has said it
+    # a check of several values has said it
+    if 'error' in what.get('ctx', {}): return ConfigError(str(what['ctx']['error']))
     name = what['loc'][0]
     if what['type'] == 'extra_forbidden': return unknown(group.key(name), group.full_names())
     if what['type'] == 'missing': return ConfigError(f'{group.key(name)} is missing.')
     field = group.model_fields[name]
-    return ConfigError(f'{group.key(name)} is {shown(values[name])}, but must be {allowed(field.annotation, field.metadata)}.')
+    return ConfigError(f'{group.key(name)} is {shown(values[name])}, but must be '
+                       f'{allowed(field.annotation, field.metadata)}.')
 
 # %% ../nbs/01_settings.ipynb #74c3f752
 def span(field): # of a group of settings
     "The range of a number, or of the numbers of a list, such as 1…16; empty if there is none."
     part = get_args(field.annotation)[0] if get_origin(field.annotation) is tuple else None
-    metadata = getattr(part.__metadata__[0], 'metadata', ()) if get_origin(part) is Annotated else field.metadata
+    metadata = (getattr(part.__metadata__[0], 'metadata', ()) if get_origin(part) is Annotated
+                else field.metadata)
     low, high = limit(metadata, 'ge'), limit(metadata, 'le')
     if low is None: return ''
     return f'{low:.12g}…{high:.12g}' + (' …' if part else '')
 
 class Settings(BaseModel):
-    "A group of settings, which checks itself when it is made: nobody can hold one that makes no sense; raises `ConfigError`."
+    "A group of settings that checks itself when it is made; raises `ConfigError` for what makes no sense."
     model_config = ConfigDict(extra='forbid', frozen=True, strict=True, allow_inf_nan=False)
     group: ClassVar[str] = '' # its name in a `Config`
 
     def __init__(self, /, *values, **named):
-        fields = list(type(self).model_fields)                 # as in a dataclass, values may be given in their order
-        if len(values) > len(fields) or named.keys() & set(fields[:len(values)]): raise TypeError(f'{type(self).__name__} was given a value twice, or too many.')
+        fields = list(type(self).model_fields)  # as in a dataclass, values may be given in their order
+        if len(values) > len(fields) or named.keys() & set(fields[:len(values)]):
+            raise TypeError(f'{type(self).__name__} was given a value twice, or too many.')
         named |= zip(fields, values)
         try: super().__init__(**{name: plain(value) for name, value in named.items()})
         except ValidationError as error: raise in_words(type(self), named, error) from None
@@ -126,13 +137,15 @@ class Settings(BaseModel):
         return self.__replace__(**update or {})
 
     def __setattr__(self, name, value):
-        raise ConfigError(f'{self.key(name)} cannot be set, since settings stay as they are; copy.replace makes a copy with another value.')
+        raise ConfigError(f'{self.key(name)} cannot be set, since settings stay as they are; copy.replace '
+                          'makes a copy with another value.')
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs):
         "For the help of the command line: a number is shown by its range."
         for name in cls.__annotations__.keys() & cls.model_fields.keys():
-            if text := span(cls.model_fields[name]): cls.__annotations__[name] = Annotated[cls.__annotations__[name], arg(metavar=text)]
+            if text := span(cls.model_fields[name]):
+                cls.__annotations__[name] = Annotated[cls.__annotations__[name], arg(metavar=text)]
 
     @classmethod
     def key(cls, name): # of a field
@@ -156,17 +169,26 @@ LEVELS = tuple(f'{world}-{stage}' for world in range(1, 9) for stage in range(1,
 class EnvConfig(Settings):
     "How the game is played and shown to the agent."
     group = 'env'
-    level: Annotated[Literal[LEVELS], arg(aliases=['--level'], metavar='1-1…8-4')] = Field('1-1', description='world and stage, the 1-1 of SuperMarioBros-1-1-v0')
-    actions: Literal['right_only', 'simple', 'complex', 'run'] = Field('run', description='set of joypad combinations')
+    level: Annotated[Literal[LEVELS], arg(aliases=['--level'], metavar='1-1…8-4')] = Field(
+        '1-1', description='world and stage, the 1-1 of SuperMarioBros-1-1-v0')
+    actions: Literal['right_only', 'simple', 'complex', 'run'] = Field(
+        'run', description='set of joypad combinations')
     frame_skip: int = Field(4, ge=1, le=16, description='emulator frames an action is held')
-    crop_top: int = Field(32, ge=0, le=120, description='pixel rows cut off at the top, where the score stands')
+    crop_top: int = Field(
+        32, ge=0, le=120, description='pixel rows cut off at the top, where the score stands')
     size: int = Field(68, ge=36, le=240, description='height and width of an observation, in pixels')
     stack: int = Field(4, ge=1, le=16, description='frames in an observation')
-    reward: Literal['classic', 'library'] = Field('classic', description='reward of a frame: classic, or that of gym-super-mario-bros 9')
-    sticky: float = Field(0.25, ge=0.0, le=0.99, description='probability that a frame repeats the buttons of the frame before')
-    noop_max: int = Field(30, ge=0, le=200, description='an episode starts after 0 to this many frames without a button')
-    show_buttons: bool = Field(True, description='draw the buttons of the last action into the top of the picture')
-    stuck_limit: int = Field(150, ge=0, le=10_000, description='agent steps without progress until an episode is truncated, 0 for never')
+    reward: Literal['classic', 'library'] = Field(
+        'classic', description='reward of a frame: classic, or that of gym-super-mario-bros 9')
+    sticky: float = Field(
+        0.25, ge=0.0, le=0.99, description='probability that a frame repeats the buttons of the frame before')
+    noop_max: int = Field(
+        30, ge=0, le=200, description='an episode starts after 0 to this many frames without a button')
+    show_buttons: bool = Field(
+        True, description='draw the buttons of the last action into the top of the picture')
+    stuck_limit: int = Field(
+        150, ge=0, le=10_000,
+        description='agent steps without progress until an episode is truncated, 0 for never')
 
 # %% ../nbs/01_settings.ipynb #9dffc77a
 def whole_numbers(low, high): # of each
@@ -176,42 +198,74 @@ def whole_numbers(low, high): # of each
 class AgentConfig(Settings):
     "How the agent acts and learns."
     group = 'agent'
-    filters: whole_numbers(1, 1024) = Field((32, 64, 64), min_length=1, max_length=8, description='filters of each convolution')
-    kernels: whole_numbers(1, 240) = Field((8, 4, 3), min_length=1, max_length=8, description='side of each convolution, in pixels')
-    strides: whole_numbers(1, 240) = Field((4, 2, 2), min_length=1, max_length=8, description='step of each convolution, in pixels')
+    filters: whole_numbers(1, 1024) = Field(
+        (32, 64, 64), min_length=1, max_length=8, description='filters of each convolution')
+    kernels: whole_numbers(1, 240) = Field(
+        (8, 4, 3), min_length=1, max_length=8, description='side of each convolution, in pixels')
+    strides: whole_numbers(1, 240) = Field(
+        (4, 2, 2), min_length=1, max_length=8, description='step of each convolution, in pixels')
     hidden: int = Field(256, ge=1, le=4096, description='units of each stream behind the convolutions')
-    precision: Literal['auto', 'float32', 'bfloat16'] = Field('auto', description='of the arithmetic of an update; auto takes bfloat16 where the processor has instructions for it')
-    layer_norm: bool = Field(True, description='normalise what reaches the streams and their hidden layers (Ba et al. 2016)')
-    value_bins: int = Field(51, ge=0, le=1001, description='bins of a value that is learned as a distribution, 0 for a plain number')
+    precision: Literal['auto', 'float32', 'bfloat16'] = Field(
+        'auto', description='of the arithmetic of an update; auto takes bfloat16 where the processor has '
+                            'instructions for it')
+    layer_norm: bool = Field(
+        True, description='normalise what reaches the streams and their hidden layers (Ba et al. 2016)')
+    value_bins: int = Field(
+        51, ge=0, le=1001,
+        description='bins of a value that is learned as a distribution, 0 for a plain number')
     value_low: float = Field(-5.0, ge=-1e6, le=1e6, description='centre of the lowest bin')
     value_high: float = Field(14.0, ge=-1e6, le=1e6, description='centre of the highest bin')
     dueling: bool = Field(True, description='separate streams for value and advantage (Wang et al. 2016)')
-    double: bool = Field(True, description='the online network picks the next action (van Hasselt et al. 2016)')
+    double: bool = Field(
+        True, description='the online network picks the next action (van Hasselt et al. 2016)')
     discount: float = Field(0.9, ge=0.0, le=0.9999, description='worth of a reward one step later')
     n_step: int = Field(3, ge=1, le=20, description='rewards summed before the bootstrap')
     learning_rate: float = Field(1e-3, ge=1e-8, le=1.0, description='step size of Adam')
-    learning_rate_half: int = Field(50_000, ge=0, le=1_000_000_000, description='updates until the step size is half of that, a third after twice as many; 0 for never')
-    adam_epsilon: float = Field(1.5e-4, ge=1e-10, le=1.0, description='term that keeps the steps of Adam small where gradients are small')
-    gradient_norm: float = Field(10.0, ge=1e-6, le=1e6, description='longest gradient; a longer one is scaled down to it')
-    huber_delta: float = Field(1.0, ge=1e-6, le=1e6, description='TD error from which on the loss of a plain number grows linearly')
+    learning_rate_half: int = Field(
+        50_000, ge=0, le=1_000_000_000,
+        description='updates until the step size is half of that, a third after twice as many; 0 for never')
+    adam_epsilon: float = Field(
+        1.5e-4, ge=1e-10, le=1.0,
+        description='term that keeps the steps of Adam small where gradients are small')
+    gradient_norm: float = Field(
+        10.0, ge=1e-6, le=1e6, description='longest gradient; a longer one is scaled down to it')
+    huber_delta: float = Field(
+        1.0, ge=1e-6, le=1e6, description='TD error from which on the loss of a plain number grows linearly')
     batch_size: int = Field(64, ge=1, le=4096, description='transitions in an update')
-    samples_per_step: float = Field(16.0, ge=0.01, le=1024.0, description='transitions learned from for each agent step')
+    samples_per_step: float = Field(
+        16.0, ge=0.01, le=1024.0, description='transitions learned from for each agent step')
     target_period: int = Field(10, ge=1, le=1_000_000, description='updates until the target network follows')
-    target_mix: float = Field(0.02, ge=1e-6, le=1.0, description='share of the online network that the target then takes over; 1 is a copy')
+    target_mix: float = Field(
+        0.02, ge=1e-6, le=1.0,
+        description='share of the online network that the target then takes over; 1 is a copy')
     target_acts: bool = Field(True, description='the target network, an average of the online one, plays')
-    average_updates: int = Field(5_000, ge=0, le=1_000_000_000, description='updates over which the weights that are judged and saved are averaged, 0 for those that play')
+    average_updates: int = Field(
+        5_000, ge=0, le=1_000_000_000,
+        description='updates over which the weights that are judged and saved are averaged, 0 for those '
+                    'that play')
     replay_capacity: int = Field(150_000, ge=100, le=10_000_000, description='transitions kept for learning')
-    compress_replay: bool = Field(False, description='keep the frames of the replay memory compressed, 5 to 6 times smaller and slower to read')
-    learning_starts: int = Field(4_000, ge=1, le=10_000_000, description='transitions in the replay memory before the first update')
-    priority_exponent: float = Field(0.6, ge=0.0, le=1.0, description='how strongly large TD errors are preferred, 0 for uniform')
-    importance_exponent: float = Field(0.4, ge=0.0, le=1.0, description='how much of the bias of prioritised sampling is corrected')
+    compress_replay: bool = Field(
+        False, description='keep the frames of the replay memory compressed, 5 to 6 times smaller and '
+                           'slower to read')
+    learning_starts: int = Field(
+        4_000, ge=1, le=10_000_000, description='transitions in the replay memory before the first update')
+    priority_exponent: float = Field(
+        0.6, ge=0.0, le=1.0, description='how strongly large TD errors are preferred, 0 for uniform')
+    importance_exponent: float = Field(
+        0.4, ge=0.0, le=1.0, description='how much of the bias of prioritised sampling is corrected')
     reward_scale: float = Field(1 / 30, ge=1e-6, le=1e3, description='factor on rewards, for learning only')
-    flag_bonus: float = Field(50.0, ge=0.0, le=1e4, description='added to the unscaled reward at the flag, for learning only')
-    death_penalty: float = Field(45.0, ge=0.0, le=1e4, description='taken from the unscaled reward at a death, for learning only')
-    epsilon_start: float = Field(1.0, ge=0.0, le=1.0, description='probability of a random action at the first step')
-    epsilon_end: float = Field(0.1, ge=0.0, le=1.0, description='that of the most curious game after the decay')
-    epsilon_power: float = Field(4.0, ge=1.0, le=20.0, description='the least curious game has epsilon_end to this power')
-    epsilon_steps: int = Field(30_000, ge=1, le=100_000_000, description='agent steps until epsilon has decayed')
+    flag_bonus: float = Field(
+        50.0, ge=0.0, le=1e4, description='added to the unscaled reward at the flag, for learning only')
+    death_penalty: float = Field(
+        45.0, ge=0.0, le=1e4, description='taken from the unscaled reward at a death, for learning only')
+    epsilon_start: float = Field(
+        1.0, ge=0.0, le=1.0, description='probability of a random action at the first step')
+    epsilon_end: float = Field(
+        0.1, ge=0.0, le=1.0, description='that of the most curious game after the decay')
+    epsilon_power: float = Field(
+        4.0, ge=1.0, le=20.0, description='the least curious game has epsilon_end to this power')
+    epsilon_steps: int = Field(
+        30_000, ge=1, le=100_000_000, description='agent steps until epsilon has decayed')
 
     @model_validator(mode='after')
     def fit(self):
@@ -222,13 +276,17 @@ class AgentConfig(Settings):
 def check_agent(agent): # an `AgentConfig`
     "Raise `ConfigError` if its values do not fit each other."
     if not len(agent.filters) == len(agent.kernels) == len(agent.strides):
-        raise ConfigError(f'agent.filters, agent.kernels and agent.strides have {len(agent.filters)}, {len(agent.kernels)} '
+        raise ConfigError('agent.filters, agent.kernels and agent.strides have '
+                          f'{len(agent.filters)}, {len(agent.kernels)} '
                           f'and {len(agent.strides)} entries, but need one for each convolution.')
-    if agent.value_bins in (1, 2): raise ConfigError(f'agent.value_bins is {agent.value_bins}, but must be 0 or at least 3.')
+    if agent.value_bins in (1, 2):
+        raise ConfigError(f'agent.value_bins is {agent.value_bins}, but must be 0 or at least 3.')
     if agent.value_low >= agent.value_high:
-        raise ConfigError(f'agent.value_low is {agent.value_low}, but must be below agent.value_high, {agent.value_high}.')
+        raise ConfigError(f'agent.value_low is {agent.value_low}, but must be below agent.value_high, '
+                          f'{agent.value_high}.')
     if agent.learning_starts < agent.batch_size:
-        raise ConfigError(f'agent.learning_starts is {agent.learning_starts}, but must be at least agent.batch_size, {agent.batch_size}.')
+        raise ConfigError(f'agent.learning_starts is {agent.learning_starts}, but must be at least '
+                          f'agent.batch_size, {agent.batch_size}.')
 
 # %% ../nbs/01_settings.ipynb #7270816b
 PRINTABLE = r'^[^\p{C}\p{Zl}\p{Zp}]*$'  # no control character and no line break
@@ -236,24 +294,39 @@ PRINTABLE = r'^[^\p{C}\p{Zl}\p{Zp}]*$'  # no control character and no line break
 class RunConfig(Settings):
     "How a training run is carried out."
     group = 'run'
-    seed: Annotated[int, arg(aliases=['--seed'])] = Field(0, ge=0, le=2**31 - 1, description='every random number of a run derives from it')
-    steps: Annotated[int, arg(aliases=['--steps'])] = Field(350_000, ge=1, le=1_000_000_000, description='agent steps, all games together')
+    seed: Annotated[int, arg(aliases=['--seed'])] = Field(
+        0, ge=0, le=2**31 - 1, description='every random number of a run derives from it')
+    steps: Annotated[int, arg(aliases=['--steps'])] = Field(
+        350_000, ge=1, le=1_000_000_000, description='agent steps, all games together')
     games: int = Field(8, ge=1, le=256, description='games played side by side')
-    threads: Annotated[int, arg(aliases=['--threads'])] = Field(1, ge=1, le=256, description='processor threads for the network')
-    game_process: bool = Field(True, description='play the games in a process of their own, beside that of the network')
+    threads: Annotated[int, arg(aliases=['--threads'])] = Field(
+        1, ge=1, le=256, description='processor threads for the network')
+    game_process: bool = Field(
+        True, description='play the games in a process of their own, beside that of the network')
     game_threads: int = Field(1, ge=1, le=256, description='processor threads for the games')
-    game_timeout: float = Field(60.0, ge=0.1, le=86_400.0, description='seconds without an answer after which a game is taken to hang and begun anew')
-    middle_starts: float = Field(0.8, ge=0.0, le=0.95, description='share of training episodes that start where the agent lately died')
-    metrics_interval: int = Field(1_000, ge=1, le=10_000_000, description='agent steps between rows of metrics.csv')
+    game_timeout: float = Field(
+        60.0, ge=0.1, le=86_400.0,
+        description='seconds without an answer after which a game is taken to hang and begun anew')
+    middle_starts: float = Field(
+        0.8, ge=0.0, le=0.95, description='share of training episodes that start where the agent lately died')
+    metrics_interval: int = Field(
+        1_000, ge=1, le=10_000_000, description='agent steps between rows of metrics.csv')
     eval_interval: int = Field(50_000, ge=1, le=1_000_000_000, description='agent steps between evaluations')
-    checkpoint_interval: int = Field(20_000, ge=1, le=1_000_000_000, description='agent steps between checkpoints, from which a run can go on')
+    checkpoint_interval: int = Field(
+        20_000, ge=1, le=1_000_000_000,
+        description='agent steps between checkpoints, from which a run can go on')
     eval_episodes: int = Field(40, ge=1, le=10_000, description='episodes of an evaluation during training')
     eval_sticky: float = Field(0.25, ge=0.0, le=0.99, description='sticky actions in these evaluations')
     baselines: bool = Field(True, description='measure random, running and blind players too')
-    final_episodes: int = Field(100, ge=1, le=10_000, description='episodes of each condition of the final evaluation')
+    final_episodes: int = Field(
+        100, ge=1, le=10_000, description='episodes of each condition of the final evaluation')
     record: bool = Field(True, description='write recordings of evaluation episodes')
-    keep_checkpoint: bool = Field(False, description='keep the last checkpoint of a finished run, so that more steps can follow; as large as its replay memory')
-    own_parts: Fixed[Suppress[str]] = Field('', max_length=200, pattern=PRINTABLE, description="functions of one's own that the run was given in Python; written by train")
+    keep_checkpoint: bool = Field(
+        False, description='keep the last checkpoint of a finished run, so that more steps can follow; as '
+                           'large as its replay memory')
+    own_parts: Fixed[Suppress[str]] = Field(
+        '', max_length=200, pattern=PRINTABLE,
+        description="functions of one's own that the run was given in Python; written by train")
 
 # %% ../nbs/01_settings.ipynb #c31140bf
 class Config(Settings):
@@ -283,7 +356,8 @@ def network_size(env, # `EnvConfig`
     "How many weights the network has."
     side, channels, weights, streams = env.size, env.stack, 0, 1 + agent.dueling
     for filters, kernel, stride in zip(agent.filters, agent.kernels, agent.strides):
-        side, channels, weights = (side - kernel) // stride + 1, filters, weights + (kernel**2 * channels + 1) * filters
+        weights += (kernel**2 * channels + 1) * filters
+        side, channels = (side - kernel) // stride + 1, filters
     features = side**2 * channels
     outputs = (actions + agent.dueling) * max(agent.value_bins, 1)
     normalised = 2 * (features + streams * agent.hidden) if agent.layer_norm else 0
@@ -296,12 +370,14 @@ def check_network(env, # `EnvConfig`
     side = env.size
     for kernel, stride in zip(agent.kernels, agent.strides):
         if kernel > side:
-            raise ConfigError(f'agent.kernels is {agent.kernels}, but with agent.strides {agent.strides} and env.size {env.size} '
+            raise ConfigError(f'agent.kernels is {agent.kernels}, but with agent.strides '
+                              f'{agent.strides} and env.size {env.size} '
                               f'a convolution of {kernel} pixels must fit the {side} pixels that reach it.')
         side = (side - kernel) // stride + 1
     weights = network_size(env, agent)
     if weights > LARGEST_NETWORK:
-        raise ConfigError(f'env.size, agent.filters, agent.kernels, agent.strides, agent.hidden and agent.value_bins make a network of '
+        raise ConfigError('env.size, agent.filters, agent.kernels, agent.strides, agent.hidden and '
+                          'agent.value_bins make a network of '
                           f'about {weights:,} weights; at most {LARGEST_NETWORK:,} are allowed.')
 
 def check_replay(env, # `EnvConfig`
@@ -310,11 +386,13 @@ def check_replay(env, # `EnvConfig`
     "Raise `ConfigError` if the replay memory is too small for the games, or never full enough to learn from."
     least = run.games * (agent.n_step + env.stack + 1) * 2
     if agent.replay_capacity < least:
-        raise ConfigError(f'agent.replay_capacity is {agent.replay_capacity}, but must be at least {least} for {run.games} games.')
+        raise ConfigError(f'agent.replay_capacity is {agent.replay_capacity}, but must be at least '
+                          f'{least} for {run.games} games.')
     # At worst every episode has one step and takes two slots; a few at the ends of a lane cannot be sampled.
     most = max(1, agent.replay_capacity // 2 - least)
     if agent.learning_starts > most:
-        raise ConfigError(f'agent.learning_starts is {agent.learning_starts}, but must be at most {most} with this agent.replay_capacity.')
+        raise ConfigError(f'agent.learning_starts is {agent.learning_starts}, but must be at most '
+                          f'{most} with this agent.replay_capacity.')
 
 # %% ../nbs/01_settings.ipynb #78144688
 RUN_SPEED, WORST_FRAME = 3, 15  # pixels that Mario runs in a frame; what a frame's reward takes away at most
@@ -331,12 +409,17 @@ def check_bins(env, # `EnvConfig`
     if not agent.value_bins: return
     highest, death = largest_value(env, agent), -agent.reward_scale * (WORST_FRAME + agent.death_penalty)
     if highest > agent.value_high:
-        raise ConfigError(f'agent.value_high is {agent.value_high:g}, but with agent.discount {agent.discount:g}, agent.reward_scale '
-                          f'{agent.reward_scale:.3g}, agent.flag_bonus {agent.flag_bonus:g} and env.frame_skip {env.frame_skip} values reach '
-                          f'{highest:.1f}, and what lies beyond the bins cannot be learned; it must be at least {math.ceil(highest)}.')
+        raise ConfigError(f'agent.value_high is {agent.value_high:g}, but with agent.discount '
+                          f'{agent.discount:g}, agent.reward_scale '
+                          f'{agent.reward_scale:.3g}, agent.flag_bonus {agent.flag_bonus:g} and '
+                          f'env.frame_skip {env.frame_skip} values reach '
+                          f'{highest:.1f}, and what lies beyond the bins cannot be learned; it must be at '
+                          f'least {math.ceil(highest)}.')
     if death < agent.value_low:
-        raise ConfigError(f'agent.value_low is {agent.value_low:g}, but with agent.reward_scale {agent.reward_scale:.3g} and '
-                          f'agent.death_penalty {agent.death_penalty:g} a death is worth {death:.1f}; it must be at most {math.floor(death)}.')
+        raise ConfigError(f'agent.value_low is {agent.value_low:g}, but with agent.reward_scale '
+                          f'{agent.reward_scale:.3g} and '
+                          f'agent.death_penalty {agent.death_penalty:g} a death is worth {death:.1f}; it '
+                          f'must be at most {math.floor(death)}.')
 
 # %% ../nbs/01_settings.ipynb #7450e0ef
 KEYS = [key for field in Config.model_fields.values() for key in field.annotation.full_names()]
@@ -370,12 +453,14 @@ def from_toml(text, # TOML text with the groups env, agent and run
               saved=False): # as of a `Config`
     "The configuration in a TOML text, each missing value as its default; raises `ConfigError`."
     try: data = tomllib.loads(text)
-    except (ValueError, RecursionError) as error: raise ConfigError(f'{source} is not valid TOML: {one_line(error)}.') from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f'{source} is not valid TOML: {one_line(error)}.') from None
     groups, values = list(Config.model_fields), {}
     if not data: raise ConfigError(f'{source} holds no settings; it needs the groups {", ".join(groups)}.')
     for group, part in data.items():
         if group not in groups: raise ConfigError(f'{source}: {unknown(group, groups)}')
-        if not isinstance(part, dict): raise ConfigError(f'{source}: {group} is {shown(part)}, but must be a group of settings.')
+        if not isinstance(part, dict):
+            raise ConfigError(f'{source}: {group} is {shown(part)}, but must be a group of settings.')
         values |= {f'{group}.{name}': value for name, value in part.items()}
     try: return with_values(Config(), values, saved)
     except ConfigError as error: raise ConfigError(f'{source}: {error}') from None
@@ -383,13 +468,16 @@ def from_toml(text, # TOML text with the groups env, agent and run
 # %% ../nbs/01_settings.ipynb #31cfc71d
 PRESETS = dict(
     default={},
-    tiny={'env.size': 42, 'agent.filters': (8, 16), 'agent.kernels': (4, 4), 'agent.strides': (3, 2), 'agent.hidden': 32,
-          'agent.replay_capacity': 2_000, 'agent.learning_starts': 200, 'agent.batch_size': 32, 'agent.samples_per_step': 4.0,
-          'agent.epsilon_steps': 500, 'run.games': 4, 'run.steps': 1_000,
-          'run.metrics_interval': 100, 'run.checkpoint_interval': 200, 'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
+    tiny={'env.size': 42, 'agent.filters': (8, 16), 'agent.kernels': (4, 4), 'agent.strides': (3, 2),
+          'agent.hidden': 32, 'agent.replay_capacity': 2_000, 'agent.learning_starts': 200,
+          'agent.batch_size': 32, 'agent.samples_per_step': 4.0, 'agent.epsilon_steps': 500, 'run.games': 4,
+          'run.steps': 1_000, 'run.metrics_interval': 100, 'run.checkpoint_interval': 200,
+          'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
           'env.stuck_limit': 25},
-    gpu={'run.games': 32, 'run.game_threads': 8, 'agent.precision': 'float32', 'agent.batch_size': 256, 'agent.learning_rate': 2e-3,
-         'agent.learning_rate_half': 12_500, 'agent.target_mix': 0.08, 'agent.average_updates': 1_250},  # counted in updates, of which there are a quarter
+    gpu={'run.games': 32, 'run.game_threads': 8, 'agent.precision': 'float32', 'agent.batch_size': 256,
+         'agent.learning_rate': 2e-3,
+         # counted in updates, of which there are a quarter
+         'agent.learning_rate_half': 12_500, 'agent.target_mix': 0.08, 'agent.average_updates': 1_250},
 )
 
 def preset(name): # a key of `PRESETS`

@@ -32,7 +32,7 @@ def timings(tasks, # functions without arguments, by name
     for i in range(rounds):
         for number, (name, call) in enumerate(tasks.items()):
             if progress is not None: progress(i * len(tasks) + number, rounds * len(tasks))
-            call()                                          # the caches still hold what another function needed
+            call()  # the caches still hold what another function needed
             calls, begun, took = 0, time.perf_counter(), 0.0
             while calls == 0 or took < seconds:
                 call()
@@ -42,7 +42,7 @@ def timings(tasks, # functions without arguments, by name
 
 def half(number, # 0 or 1
          progress): # called with a count and its total, or None
-    "A function that tells of the first or the second half of a measurement, which take about as long, in hundredths of the whole."
+    "A function that tells of the first or the second half of a measurement, in hundredths of the whole."
     return progress and (lambda count, total: progress(50 * number + 50 * count // total, 100))
 
 # %% ../../nbs/30_bench.ipynb #2dca56e9
@@ -82,16 +82,17 @@ def parts(config, # `Config`
     run, batch, rng = config.run, config.agent.batch_size, np.random.default_rng(1)
     agent, replay, exponent = runner.agent, runner.replay, config.agent.importance_exponent
     def vector(games, workers): return GameVector(config.env, games, run.seed, run.middle_starts, workers)
-    games = dict(one_game=vector(1, 1), all_games=vector(run.games, run.threads + run.game_threads), one_core=vector(run.games, 1))
+    games = dict(one_game=vector(1, 1), all_games=vector(run.games, run.threads + run.game_threads),
+                 one_core=vector(run.games, 1))
     same, frame = replay.sample(batch, exponent, rng), runner.observation[0][-1]
     def learn():
         chosen = replay.sample(batch, exponent, rng)
         replay.update_priorities(chosen.index, agent.update(chosen).td_error)
     try:
         yield {name: playing(vector, rng) for name, vector in games.items()} | dict(
-            act=lambda: agent.act(runner.observation, runner.epsilon, rng), update=lambda: agent.update(same), learn=learn,
-            add=lambda: replay.add(0, 0, 0.0, frame, False, False), sample=lambda: replay.sample(batch, exponent, rng),
-            vector_step=runner.one_step)
+            act=lambda: agent.act(runner.observation, runner.epsilon, rng), update=lambda: agent.update(same),
+            learn=learn, add=lambda: replay.add(0, 0, 0.0, frame, False, False),
+            sample=lambda: replay.sample(batch, exponent, rng), vector_step=runner.one_step)
     finally:
         for vector in games.values(): vector.close()
 
@@ -106,18 +107,21 @@ class FramesLast(gymnasium.ObservationWrapper):
     def observation(self, observation): return frames_last(observation[None])[0]
 
 def keras_loop(config): # `Config`
-    "The first loop of this book on the game and the network of a configuration; yields the loss of the update of every agent step."
+    "The first loop of this book on the game and the network of a configuration; yields the loss of each update."
     env, agent = FramesLast(make_env(config.env)), config.agent
-    online, target = (q_network(env.observation_space.shape, int(env.action_space.n), agent) for _ in range(2))
+    online, target = (q_network(env.observation_space.shape, int(env.action_space.n), agent)
+                      for _ in range(2))
     online.compile(keras.optimizers.Adam(agent.learning_rate), loss='huber')
-    steps = first_loop(env, online, target, agent.discount, 0.0, agent.batch_size, agent.target_period, reward_scale=agent.reward_scale)
+    steps = first_loop(env, online, target, agent.discount, 0.0, agent.batch_size, agent.target_period,
+                       reward_scale=agent.reward_scale)
     try: yield from (loss for _, _, loss in steps)
     finally: env.close()
 
 # %% ../../nbs/30_bench.ipynb #0a4c201f
 def same_work(config): # `Config`
     "The configuration for the comparison: one batch of 64 for every agent step."
-    return with_values(config, {'agent.batch_size': 64, 'agent.samples_per_step': 64.0, 'agent.learning_starts': 200,
+    return with_values(config, {'agent.batch_size': 64, 'agent.samples_per_step': 64.0,
+                                'agent.learning_starts': 200,
                                 'agent.replay_capacity': min(config.agent.replay_capacity, 20_000)})
 
 def compare_loops(config, # `Config`
@@ -154,25 +158,33 @@ def table(config, # `Config`
     learning = updates * times['learn']
     ideal = max(times['one_core'], learning)
     return [
-        Measure('frames_one_game', skip / times['one_game'], 'frames/s', 'emulator frames of one game with all wrappers'),
-        Measure('frames_all_games', skip * games / times['all_games'], 'frames/s', f'of {games} games on all {config.run.threads + config.run.game_threads} threads'),
+        Measure('frames_one_game', skip / times['one_game'], 'frames/s',
+                'emulator frames of one game with all wrappers'),
+        Measure('frames_all_games', skip * games / times['all_games'], 'frames/s',
+                f'of {games} games on all {config.run.threads + config.run.game_threads} threads'),
         Measure('emulation', 1e3 * times['one_core'], 'ms', f'one step of {games} games on one core'),
         Measure('acting', 1e3 * times['act'], 'ms', f'actions for {games} observations'),
         Measure('update', 1e3 * times['update'], 'ms', f'one update with a batch of {batch}'),
-        Measure('learning', 1e3 * learning, 'ms', f'the {updates:g} updates of a step, with sampling and new priorities'),
-        Measure('storing', 1e3 * games * times['add'], 'ms', f'one step of {games} games into the replay memory'),
-        Measure('vector_step', 1e3 * times['vector_step'], 'ms', f'a whole step of {games} games with {each}'),
+        Measure('learning', 1e3 * learning, 'ms',
+                f'the {updates:g} updates of a step, with sampling and new priorities'),
+        Measure('storing', 1e3 * games * times['add'], 'ms',
+                f'one step of {games} games into the replay memory'),
+        Measure('vector_step', 1e3 * times['vector_step'], 'ms',
+                f'a whole step of {games} games with {each}'),
         Measure('steps_per_second', games / times['vector_step'], 'steps/s', 'agent steps of a training'),
-        Measure('ideal_steps_per_second', games / ideal, 'steps/s', 'if the longer of emulation and learning were all'),
+        Measure('ideal_steps_per_second', games / ideal, 'steps/s',
+                'if the longer of emulation and learning were all'),
         Measure('overlap', ideal / times['vector_step'], '', 'share of the ideal that is reached'),
         Measure('keras_loop', 1 / theirs, 'steps/s', 'a loop of predict and fit, 64 samples an agent step'),
         Measure('same_work', 1 / ours, 'steps/s', f'our loop with {games} games, 64 samples an agent step'),
         Measure('vs_keras_loop', theirs / ours, '×', 'how many times faster that is'),
         Measure('replay_add', 1 / times['add'], '1/s', 'transitions stored'),
         Measure('replay_sample', 1 / times['sample'], '1/s', f'batches of {batch} sampled'),
-        Measure('replay_memory', allocated / 1e6, 'MB', f'{config.agent.replay_capacity:,} transitions, as allocated'),
+        Measure('replay_memory', allocated / 1e6, 'MB',
+                f'{config.agent.replay_capacity:,} transitions, as allocated'),
         Measure('predicted_memory', predicted / 1e6, 'MB', 'what was expected before the start'),
-        Measure('peak_memory', peak and peak / 1e6, 'MB', 'largest resident size while the parts were measured, that of the games included')]
+        Measure('peak_memory', peak and peak / 1e6, 'MB',
+                'largest resident size while the parts were measured, that of the games included')]
 
 # %% ../../nbs/30_bench.ipynb #5f1b800b
 def bench(config, # `Config`
@@ -188,25 +200,32 @@ def bench(config, # `Config`
     peaks, allocated = (peak_memory(), runner.games.peak), runner.replay.nbytes
     peak = None if None in peaks else sum(peaks)
     del runner, tasks                                     # and with them the memory that they hold
-    theirs, ours = compare_loops(config, 4 * seconds, rounds, half(1, progress))  # a step of theirs takes long, so its slices are longer
-    lines = table(config, {name: float(np.median(slices)) for name, slices in times.items()}, float(np.median(theirs)),
-                  float(np.median(ours)), allocated, predicted, peak)
-    machine = machine_facts() | dict(threads=threads_in_force(), load_before=busy, slice_seconds=seconds, rounds=rounds)
-    return {line.name: line.value for line in lines} | dict(table=[line._asdict() for line in lines], machine=machine)
+    # a step of theirs takes long, so its slices are longer
+    theirs, ours = compare_loops(config, 4 * seconds, rounds, half(1, progress))
+    lines = table(config, {name: float(np.median(slices)) for name, slices in times.items()},
+                  float(np.median(theirs)), float(np.median(ours)), allocated, predicted, peak)
+    machine = machine_facts() | dict(threads=threads_in_force(), load_before=busy, slice_seconds=seconds,
+                                     rounds=rounds)
+    values, table = {line.name: line.value for line in lines}, [line._asdict() for line in lines]
+    return values | dict(table=table, machine=machine)
 
 # %% ../../nbs/30_bench.ipynb #1bb69959
 def value_text(value): # a number or None
     "A number with three digits or more that count, and no more than can be read."
-    return '–' if value is None else f'{value:,.0f}' if abs(value) >= 100 else f'{value:.1f}' if abs(value) >= 10 else f'{value:.2f}'
+    return ('–' if value is None else f'{value:,.0f}' if abs(value) >= 100 else f'{value:.1f}'
+            if abs(value) >= 10 else f'{value:.2f}')
 
 def bench_text(result): # of `bench`
     "The table for people."
-    lines = [[line['name'], value_text(line['value']), line['unit'], line['meaning']] for line in result['table']]
+    lines = [[line['name'], value_text(line['value']), line['unit'], line['meaning']]
+             for line in result['table']]
     name, value, unit, _ = (max(map(len, column)) for column in zip(*lines))
     rows = [f'{line[0]:<{name}}  {line[1]:>{value}} {line[2]:<{unit}}  {line[3]}' for line in lines]
     machine = result['machine']
     where = f'{machine["backend"]} on {machine["graphics"]}' if 'graphics' in machine else machine['backend']
-    rows.append(f'{machine["processor"]}, {machine["cores"]} cores, {machine["threads"]} threads for the network, {where}')
+    rows.append(f'{machine["processor"]}, {machine["cores"]} cores, {machine["threads"]} threads for the '
+                f'network, {where}')
     if (machine['load_before'] or 0) > 0.5:
-        rows.append(f'The machine was busy before this began (load {machine["load_before"]:.1f}): it is faster than these numbers say.')
+        rows.append(f'The machine was busy before this began (load {machine["load_before"]:.1f}): it is '
+                    'faster than these numbers say.')
     return '\n'.join(rows)

@@ -27,18 +27,23 @@ from .files import RunFolder, load_config, read_file, set_threads, write_atomic
 def pack_arrays(arrays): # by name
     "Arrays as the bytes of an .npz file, not compressed."
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.ascontiguousarray(array) if np.ndim(array) else array for name, array in arrays.items()})
+    np.savez(buffer, **{name: np.ascontiguousarray(array) if np.ndim(array) else array for name,
+                        array in arrays.items()})
     return buffer.getvalue()
 
-HEADER = rb"\{'descr': '([<|](?:b1|[iu][1248]|f[248]))', 'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n"
+HEADER = (rb"\{'descr': '([<|](?:b1|[iu][1248]|f[248]))', "
+          rb"'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n")
 
 def unpack_array(data): # the bytes of an .npy file
     "The array in them, read-only; raises `ValueError` if it is not plain numbers."
     start = 10 + int.from_bytes(data[8:10], 'little')
     header = re.fullmatch(HEADER, data[10:start])
-    if data[:8] != b'\x93NUMPY\x01\x00' or header is None: raise ValueError('an array is not plain numbers in rows')
-    dtype, shape = np.dtype(header[1].decode()), tuple(int(number) for number in header[2].split(b',') if number.strip())
-    if math.prod(shape) * dtype.itemsize != len(data) - start: raise ValueError(f'an array of the shape {shown(shape)} does not have {len(data) - start:,} bytes')
+    if data[:8] != b'\x93NUMPY\x01\x00' or header is None:
+        raise ValueError('an array is not plain numbers in rows')
+    dtype, shape = np.dtype(header[1].decode()), tuple(int(number)
+                                                       for number in header[2].split(b',') if number.strip())
+    if math.prod(shape) * dtype.itemsize != len(data) - start:
+        raise ValueError(f'an array of the shape {shown(shape)} does not have {len(data) - start:,} bytes')
     return np.frombuffer(data, dtype, offset=start).reshape(shape)
 
 # %% ../../nbs/13_checkpoint.ipynb #12aefa40
@@ -48,17 +53,22 @@ def check_members(members, # of a zip archive
     names = [member.filename for member in members]
     if len(set(names)) < len(names): raise ValueError('a name stands in it twice')
     for member in members:
-        if not re.fullmatch(r'\w[\w./-]*\.npy', member.filename) or '..' in member.filename: raise ValueError(f'{member.filename[:80]!r} is no name of an array')
+        if not re.fullmatch(r'\w[\w./-]*\.npy', member.filename) or '..' in member.filename:
+            raise ValueError(f'{member.filename[:80]!r} is no name of an array')
         if member.compress_type != zipfile.ZIP_STORED: raise ValueError('it is compressed')
-    if sum(member.file_size for member in members) > size: raise ValueError('it unpacks to more than its size')
+    if sum(member.file_size for member in members) > size:
+        raise ValueError('it unpacks to more than its size')
 
 def unpack_arrays(data): # bytes
-    "The arrays of an .npz file by name, read-only; raises `ValueError` if it is not one that `pack_arrays` wrote."
+    "The arrays of an .npz file by name, read-only; raises `ValueError` unless `pack_arrays` wrote it."
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             check_members(file.infolist(), len(data))
-            return {member.filename.removesuffix('.npy'): unpack_array(file.read(member)) for member in file.infolist()}
-    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, OverflowError, OSError, struct.error) as e: raise ValueError(one_line(e)) from None
+            return {member.filename.removesuffix('.npy'): unpack_array(file.read(member))
+                    for member in file.infolist()}
+    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, OverflowError, OSError,
+            struct.error) as e:
+        raise ValueError(one_line(e)) from None
 
 def read_bounded(path, # the file
                  largest): # its largest size, in bytes
@@ -74,15 +84,18 @@ CHANGEABLE = {f'run.{name}' for name in (
 
 def lasting_settings(config): # `Config`
     "The settings that may not change in the life of a run, by their full names, as plain data."
-    every = {f'{group}.{name}': value for group in ('env', 'agent', 'run') for name, value in vars(getattr(config, group)).items()}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in every.items() if name not in CHANGEABLE}
+    every = {f'{group}.{name}': value for group in ('env', 'agent', 'run') for name,
+             value in vars(getattr(config, group)).items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name,
+            value in every.items() if name not in CHANGEABLE}
 
 def different_settings(before, # `lasting_settings` when a file was written
                        config): # `Config`
     "What has changed, as text; settings that did not exist then are left out."
     now = lasting_settings(config)
     return '; '.join(f'{name} was {shown(value)} and is {shown(now.get(name))}'
-                     for name, value in sorted(before.items()) if name not in CHANGEABLE and now.get(name) != value)
+                     for name,
+                     value in sorted(before.items()) if name not in CHANGEABLE and now.get(name) != value)
 
 def check_settings(before, # `lasting_settings` of the run when a file was written
                    config, # `Config` with which it is to go on
@@ -100,7 +113,7 @@ def sha256(data): # bytes
 
 def seal(data): # the bytes of a zip archive without a comment
     "The archive with a comment: the SHA-256 of all that is before."
-    data = data[:-2] + (64).to_bytes(2, 'little')                              # its last two bytes are the length of the comment
+    data = data[:-2] + (64).to_bytes(2, 'little')  # its last two bytes are the length of the comment
     return data + sha256(data).encode()
 
 def check_seal(data): # of `seal`
@@ -153,7 +166,8 @@ def check_about(about, # of the weights, the bytes of a JSON as uint8
                 config): # `Config` of the run
     "Raise `ValueError` if weights are others than the name of their file says, or of another run."
     about = parse_json(about.tobytes())
-    if not isinstance(about, dict) or not isinstance(about.get('settings'), dict): raise ValueError('it does not say what it is')
+    if not isinstance(about, dict) or not isinstance(about.get('settings'), dict):
+        raise ValueError('it does not say what it is')
     if about.get('name') != path.name: raise ValueError(f'it was written as {shown(about.get("name"))}')
     changed = different_settings(about['settings'], config)
     if changed: raise ValueError(f'it is of another run than config.toml: {changed}')
@@ -161,7 +175,7 @@ def check_about(about, # of the weights, the bytes of a JSON as uint8
 def load_weights(path, # the file
                  config, # `Config` of the run
                  largest=LARGEST_WEIGHTS): # the largest size, in bytes
-    "The arrays of a weights file by name; raises `ConfigError` if it is missing, damaged, too large or of another run."
+    "The arrays of a weights file by name; raises `ConfigError` for damaged ones and those of another run."
     try:
         data = read_bounded(path, largest)
         check_seal(data)
@@ -178,7 +192,8 @@ def own_parts(layers, # a function as `q_layers`
               make): # a function as `make_env`
     "The names of those that are not the usual ones, as they stand in `run.own_parts`."
     given = (('layers', layers, q_layers), ('make_env', make, make_env))
-    return ', '.join(f'{kind}={getattr(part, "__qualname__", type(part).__name__)}'[:80] for kind, part, usual in given if part is not usual)
+    return ', '.join(f'{kind}={getattr(part, "__qualname__", type(part).__name__)}'[:80] for kind, part,
+                     usual in given if part is not usual)
 
 def check_own_parts(config, # `Config` of a run
                     layers, make, # as for `own_parts`
@@ -187,14 +202,15 @@ def check_own_parts(config, # `Config` of a run
     given, wanted = own_parts(layers, make), config.run.own_parts
     if given == wanted: return
     had = f'had functions of its own ({wanted})' if wanted else 'had no functions of its own'
-    raise ConfigError(f"The run {had}, but now there {'are ' + given if given else 'are none'}; from Python it goes on with {call}{', ' + wanted if wanted else ''}).")
+    raise ConfigError(f"The run {had}, but now there {'are ' + given if given else 'are none'}; from Python "
+                      f"it goes on with {call}{', ' + wanted if wanted else ''}).")
 
 # %% ../../nbs/13_checkpoint.ipynb #62e9cc42
 def build_agent(config, # a `Config`
                 layers=q_layers, # the function that makes the layers of its network
                 make_env=make_env, # the function that makes the environment that it will play
                 threads=None): # processor threads for the network; those of the run, if None
-    "A new agent for a configuration, with random weights. The backend computes with as many threads as the run has, unless it has begun with others."
+    "A new agent with random weights; the backend gets the threads of the run, unless it has begun."
     set_threads(threads or config.run.threads)
     return Agent(config.agent, *env_shapes(config.env, make_env), config.run.seed, layers)
 
@@ -209,8 +225,11 @@ def load_agent(path, # the folder of a run
                threads=None): # processor threads for the network; those of the run, if None
     "The agent of a run and its configuration; raises `ConfigError`."
     folder = RunFolder(path)
-    if which not in ('best', 'last'): raise ConfigError(f"which is {shown(which)}, but must be 'best' or 'last'.")
-    if not folder.path.is_dir(): raise ConfigError(f'{folder.path} is not a folder; a run is a folder with {folder.config.name} and weights.')
+    if which not in ('best', 'last'):
+        raise ConfigError(f"which is {shown(which)}, but must be 'best' or 'last'.")
+    if not folder.path.is_dir():
+        raise ConfigError(f'{folder.path} is not a folder; a run is a folder with '
+                          f'{folder.config.name} and weights.')
     config = load_config(folder.config, saved=True)
     check_own_parts(config, layers, make_env, f'load_agent({folder.path.name!r}')
     path = getattr(folder, which)
@@ -224,25 +243,31 @@ def load_agent(path, # the folder of a run
 def _learning_variables(agent):
     "Every variable that learning changes, by name: the networks, and Adam's steps and moments."
     optimizer = agent.learner.optimizer
-    if not optimizer.built: optimizer.build(agent.learner.trainable_variables)  # otherwise built by the first update
+    # otherwise built by the first update
+    if not optimizer.built: optimizer.build(agent.learner.trainable_variables)
     groups = dict(online=agent.online.weights, target=agent.target.weights, adam=optimizer.variables)
     if agent.average is not agent.actor: groups['average'] = agent.average.weights
-    return {f'{group}/{i}': variable for group, variables in groups.items() for i, variable in enumerate(variables)}
+    return {f'{group}/{i}': variable for group, variables in groups.items() for i,
+            variable in enumerate(variables)}
 
 @patch
 def arrays(self: Agent):
     "Everything that an agent has learned, as arrays by name; beside it there is only its count of updates."
-    return {name: keras.ops.convert_to_numpy(variable) for name, variable in _learning_variables(self).items()}
+    return {name: keras.ops.convert_to_numpy(variable) for name,
+            variable in _learning_variables(self).items()}
 
 @patch
 def restore(self: Agent, arrays): # as `Agent.arrays` gives them
-    "Take over what an agent had learned; raises `ValueError`, before anything is changed, if it does not fit."
+    "Take over what an agent had learned; raises `ValueError`, and changes nothing, if it does not fit."
     variables = _learning_variables(self)
-    def kind(dtype): return 'a whole number' if 'int' in str(dtype) else str(dtype)     # 64 bits with TensorFlow, 32 with JAX
+    def kind(dtype): # whole numbers have 64 bits with TensorFlow, 32 with JAX
+        return 'a whole number' if 'int' in str(dtype) else str(dtype)
     wanted = {name: f'{kind(variable.dtype)} {tuple(variable.shape)}' for name, variable in variables.items()}
     given = {name: f'{kind(array.dtype)} {array.shape}' for name, array in arrays.items()}
     for name in sorted(wanted.keys() | given.keys()):
-        if wanted.get(name) != given.get(name): raise ValueError(f'{name} is {given.get(name, "missing")}, but must be {wanted.get(name, "left out")}.')
+        if wanted.get(name) != given.get(name):
+            raise ValueError(f'{name} is {given.get(name, "missing")}, but must be '
+                             f'{wanted.get(name, "left out")}.')
     for name, variable in variables.items(): variable.assign(np.asarray(arrays[name], str(variable.dtype)))
 
 # %% ../../nbs/13_checkpoint.ipynb #94cddf18
@@ -271,12 +296,14 @@ def sorted_text(manifest): # plain data
     return json.dumps(manifest, sort_keys=True).encode()
 
 def refuse_links(path): # a folder that is to be written to
-    "Raises `ConfigError` if it or anything in it is a symbolic link: what is written or removed would lie elsewhere."
+    "Raise `ConfigError` for a symbolic link in it: what is written or removed would lie elsewhere."
     for link in (path, *path.rglob('*')):
-        if link.is_symlink(): raise ConfigError(f'{link} is a symbolic link, and nothing is written through one; put the file or folder itself in its place.')
+        if link.is_symlink():
+            raise ConfigError(f'{link} is a symbolic link, and nothing is written through one; put the file '
+                              'or folder itself in its place.')
 
 class Checkpoint(NamedTuple):
-    "A checkpoint on disk that was read and found whole, or with one damaged segment that could be computed anew."
+    "A checkpoint that was found whole, or with one damaged segment that could be computed anew."
     path: Path # its folder
     step: int # agent steps of the run
     state: dict # plain data
@@ -296,23 +323,24 @@ class Checkpoints:
                  newest=None): # the `Checkpoint` from which the run goes on
         self.path, self.newest = Path(path), newest and newest.path
         self.kept = {self.newest: newest.segments} if newest else {}    # {folder: segments}, at most two
-        self.damaged = set(newest.repaired) if newest else set()        # SHA-256 of what has to be written again
+        self.damaged = set(newest.repaired) if newest else set()  # SHA-256 of what has to be written again
 
     def save(self, step, # agent steps of the run
              state, # plain data for JSON
              arrays, # by name
              segments): # {name: (version, a function that returns its arrays)}
-        "Write a checkpoint; afterwards it and the one before it are there, and no other; raises `ConfigError` if that fails, and the one before is still there."
+        "Write a checkpoint, and remove all but the one before; raises `ConfigError`."
         target = self.path / f'step_{step:010d}'
         if target == self.newest: return
         try: entries = self.write(target, step, state, arrays, segments)
         except OSError as e:
             with contextlib.suppress(OSError): self.clean()             # a full disk has room again
-            old = f'the one before it, {self.newest.name}, is whole' if self.newest else 'there is none before it'
+            old = (f'the one before it, {self.newest.name}, is whole' if self.newest
+                   else 'there is none before it')
             raise ConfigError(f'The checkpoint {target} cannot be written: {reason(e)}; {old}.') from None
         self.kept = {path: self.kept[path] for path in (self.newest,) if path} | {target: entries}
         self.newest = target
-        with contextlib.suppress(OSError): self.clean()                 # what is left over is removed by the next one
+        with contextlib.suppress(OSError): self.clean()  # what is left over is removed by the next one
 
     def write(self,
               target, # folder of the checkpoint
@@ -329,17 +357,19 @@ class Checkpoints:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         files = {name: write_synced(partial / name, data) for name, data in (
-            ('state.json', json.dumps(state).encode()), ('arrays.npz', pack_arrays(arrays)), ('parity.bin', parity))}
+            ('state.json', json.dumps(state).encode()), ('arrays.npz', pack_arrays(arrays)),
+            ('parity.bin', parity))}
         manifest = dict(format=FORMAT, step=step, files=files, segments=entries)
-        write_synced(partial / 'manifest.json', json.dumps(manifest | dict(sha256=sha256(sorted_text(manifest))), indent=1).encode())
+        write_synced(partial / 'manifest.json',
+                     json.dumps(manifest | dict(sha256=sha256(sorted_text(manifest))), indent=1).encode())
         sync(partial)
-        shutil.rmtree(target, ignore_errors=True)                       # a damaged one that was not gone on from
+        shutil.rmtree(target, ignore_errors=True)  # a damaged one that was not gone on from
         os.rename(partial, target)
         sync(self.path)
         return entries
 
     def write_segments(self, segments): # as for `save`
-        "Write the segments that the newest checkpoint does not have; returns the entries of all, and their parity."
+        "Write the segments that the newest checkpoint lacks; returns the entries of all, and their parity."
         there = {entry['sha256'] for entry in self.kept.get(self.newest, {}).values()} - self.damaged
         entries, parity, distinct = {}, b'', set()
         for name, (version, make) in segments.items():
@@ -365,7 +395,8 @@ class Checkpoints:
 def check_entry(path, # the file, or the folder of one that is named by its SHA-256
                 entry): # of the manifest: dict(size, sha256)
     "Raises `ConfigError` unless it is an entry."
-    if not (isinstance(entry, dict) and type(entry.get('size')) is int and re.fullmatch('[0-9a-f]{64}', str(entry.get('sha256')))):
+    if not (isinstance(entry, dict) and type(entry.get('size')) is int
+            and re.fullmatch('[0-9a-f]{64}', str(entry.get('sha256')))):
         raise ConfigError(f'its manifest has no size and SHA-256 of a file in {path}')
 
 def check_file(path, # the file
@@ -373,19 +404,22 @@ def check_file(path, # the file
     "Raises `ConfigError` unless the file is the one in the manifest."
     check_entry(path, entry)
     if not path.is_file(): raise ConfigError(f'{path.name} is missing')
-    if path.stat().st_size != entry['size']: raise ConfigError(f'{path.name} has {path.stat().st_size:,} bytes instead of {entry["size"]:,}')
+    if path.stat().st_size != entry['size']:
+        raise ConfigError(f'{path.name} has {path.stat().st_size:,} bytes instead of {entry["size"]:,}')
     with path.open('rb') as file:
-        if hashlib.file_digest(file, 'sha256').hexdigest() != entry['sha256']: raise ConfigError(f'{path.name} has another SHA-256 than the manifest says')
+        if hashlib.file_digest(file, 'sha256').hexdigest() != entry['sha256']:
+            raise ConfigError(f'{path.name} has another SHA-256 than the manifest says')
 
 # %% ../../nbs/13_checkpoint.ipynb #73b5826d
 def check_segments(path, # the folder of a checkpoint
                    entries, # of its segments, by name
                    parity): # the entry of its parity
-    "Check its segments; returns {SHA-256: bytes} of one that is damaged, and what is wrong with it; raises `ConfigError` if it cannot be computed anew, `ValueError` or `OSError`."
+    "Check its segments; {SHA-256: bytes} of one that was computed anew, and why; raises `ConfigError`."
     frames, files, damaged = path.parent / 'frames', {}, {}
     for entry in entries.values():
         check_entry(frames, entry)
-        if type(entry['version']) is not int: raise ConfigError('its manifest has a segment without a version')
+        if type(entry['version']) is not int:
+            raise ConfigError('its manifest has a segment without a version')
         files[entry['sha256']] = frames / f'{entry["sha256"]}.npz'
         try: check_file(files[entry['sha256']], entry)
         except (ConfigError, OSError) as e: damaged[entry['sha256']] = entry['size'], one_line(e)
@@ -394,27 +428,36 @@ def check_segments(path, # the folder of a checkpoint
     if more: raise ConfigError(f'{what}, and so are {len(more)} more of its segments')
     data = read_bounded(path / 'parity.bin', LARGEST_SEGMENT)
     check_entry(path, parity)
-    if sha256(data) != parity['sha256']: raise ConfigError(f'{what}, and parity.bin has another SHA-256 than the manifest says')
+    if sha256(data) != parity['sha256']:
+        raise ConfigError(f'{what}, and parity.bin has another SHA-256 than the manifest says')
     for other in files.keys() - {lost}: data = exclusive_or(data, read_bounded(files[other], len(data)))
-    if sha256(data[:size]) != lost: raise ConfigError(f'{what}, and the parity of its segments does not give it back')
+    if sha256(data[:size]) != lost:
+        raise ConfigError(f'{what}, and the parity of its segments does not give it back')
     return {lost: data[:size]}, what
 
 def read_checkpoint(path): # its folder
-    "A `Checkpoint`, and a sentence if a segment of it had to be computed anew; raises `ConfigError` if anything else about it is damaged, or if another version wrote it."
+    "A `Checkpoint`, and a sentence if a segment had to be computed anew; raises `ConfigError` if damaged."
     wrong = 'is damaged'
     try:
         manifest = parse_json(read_bounded(path / 'manifest.json', LARGEST_JSON))
         own = manifest.pop('sha256', None)
-        if own not in (None, sha256(sorted_text(manifest))): raise ConfigError('its manifest.json has another SHA-256 than it says')
+        if own not in (None, sha256(sorted_text(manifest))):
+            raise ConfigError('its manifest.json has another SHA-256 than it says')
         if manifest['format'] != FORMAT:
             wrong = 'was written by another version'
-            raise ConfigError(f'it has the format {shown(manifest["format"])}, and this version reads {FORMAT}')
-        if own is None: raise ConfigError('its manifest.json has no SHA-256 of its own')  # which the first format did not have
-        if type(manifest['step']) is not int or f'step_{manifest["step"]:010d}' != path.name: raise ConfigError(f'its manifest is of step {shown(manifest["step"])}')
+            raise ConfigError(f'it has the format {shown(manifest["format"])}, and this version reads '
+                              f'{FORMAT}')
+        # which the first format did not have
+        if own is None: raise ConfigError('its manifest.json has no SHA-256 of its own')
+        if type(manifest['step']) is not int or f'step_{manifest["step"]:010d}' != path.name:
+            raise ConfigError(f'its manifest is of step {shown(manifest["step"])}')
         for name in ('state.json', 'arrays.npz'): check_file(path / name, manifest['files'][name])
         repaired, what = check_segments(path, manifest['segments'], manifest['files']['parity.bin'])
         arrays = unpack_arrays(read_bounded(path / 'arrays.npz', LARGEST_ARRAYS))
-        said = f'{path} is damaged: {what}; it was computed anew from the other segments, and nothing is lost.' if repaired else ''
+        said = ''
+        if repaired:
+            said = (f'{path} is damaged: {what}; it was computed anew from the other segments, '
+                    'and nothing is lost.')
         state = parse_json(read_bounded(path / 'state.json', LARGEST_JSON))
         return Checkpoint(path, manifest['step'], state, arrays, manifest['segments'], repaired), said
     except ConfigError as e: raise ConfigError(f'{path} {wrong}: {e}.') from None
@@ -422,14 +465,17 @@ def read_checkpoint(path): # its folder
         raise ConfigError(f'{path} is damaged: {one_line(e)} ({type(e).__name__}).') from None
 
 def newest_checkpoint(path): # the folder `checkpoints`
-    "The newest `Checkpoint` that is whole, or None if there is none at all, and a sentence for each that was damaged; raises `ConfigError` if all are."
+    "The newest whole `Checkpoint` or None, and sentences on damaged ones; raises `ConfigError` if all are."
     damaged = []
-    try: found = sorted((p for p in Path(path).iterdir() if re.fullmatch(r'step_[0-9]{10}', p.name)), reverse=True)
+    try:
+        found = sorted((p for p in Path(path).iterdir() if re.fullmatch(r'step_[0-9]{10}', p.name)),
+                       reverse=True)
     except FileNotFoundError: found = []
     except OSError as e: raise ConfigError(f'{path} cannot be read: {reason(e)}.') from None
     for folder in found:
         try: checkpoint, said = read_checkpoint(folder)
         except ConfigError as e: damaged.append(str(e)); continue
-        return checkpoint, [f'{sentence} The one before it is used.' for sentence in damaged] + [said] * bool(said)
+        return checkpoint, [f'{sentence} The one before it is used.'
+                            for sentence in damaged] + [said] * bool(said)
     if damaged: raise ConfigError(' '.join([*damaged, 'No checkpoint of this run can be used.']))
     return None, []

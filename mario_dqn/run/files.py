@@ -16,7 +16,9 @@ from ..settings import ConfigError, from_toml, one_line, reason
 def read_file(path, # the file
               limit): # largest size, in bytes
     "The bytes of an ordinary file, and at most one more than the limit; raises `OSError`."
-    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path): raise OSError(22, 'it is no ordinary file')  # a pipe would never end
+    # a pipe would never end
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise OSError(22, 'it is no ordinary file')
     with open(path, 'rb') as file: return file.read(min(limit, os.fstat(file.fileno()).st_size) + 1)
 
 def read_text(path, # the file
@@ -25,7 +27,8 @@ def read_text(path, # the file
     "The text of a small file; raises `ConfigError` if it is missing, too large or not text."
     try:
         data = read_file(path, limit)
-        if len(data) > limit: raise ConfigError(f'{path} is larger than {limit:,} bytes, too large for {what}.')
+        if len(data) > limit:
+            raise ConfigError(f'{path} is larger than {limit:,} bytes, too large for {what}.')
         return data.decode('utf-8').replace('\r\n', '\n').replace('\r', '\n')
     except (OSError, UnicodeDecodeError) as e:
         why = reason(e) if isinstance(e, OSError) else 'it is not UTF-8 text'
@@ -37,15 +40,17 @@ def load_config(path, # a TOML file
     path = Path(path)
     earlier = path if path.suffix in ('.yaml', '.yml') else path.with_suffix('.yaml')
     if earlier.exists() and (earlier == path or not path.exists()):
-        raise ConfigError(f'{earlier} is of an earlier version, which wrote YAML; this version reads TOML only.')
+        raise ConfigError(f'{earlier} is of an earlier version, which wrote YAML; this version reads TOML '
+                          'only.')
     return from_toml(read_text(path, 'a configuration', limit=100_000), str(path), saved)
 
 # %% ../../nbs/10_files.ipynb #f6983e74
 def lock_handle(path): # a folder that exists
-    "A file descriptor that holds the lock of a folder until it is closed; raises `BlockingIOError` if another one does."
+    "A file descriptor that holds the lock of a folder until it is closed; raises `BlockingIOError`."
     if os.name == 'nt':
         import msvcrt
-        handle, lock = os.open(path / '.lock', os.O_RDWR | os.O_CREAT), lambda: msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        handle, lock = os.open(path / '.lock',
+                               os.O_RDWR | os.O_CREAT), lambda: msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
     else:
         import fcntl
         handle, lock = os.open(path, os.O_RDONLY), lambda: fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,7 +62,7 @@ def lock_handle(path): # a folder that exists
     return handle
 
 class FolderLock:
-    "`with lock:` keeps every other process, and every other lock of this process, out of a folder; it may be nested."
+    "`with lock:` keeps other processes, and other locks of this one, out of a folder; it may be nested."
     def __init__(self, path): # the folder
         self.path, self.depth, self.handle = path, 0, None
 
@@ -65,7 +70,8 @@ class FolderLock:
         "Raises `ConfigError` if the folder is locked, or cannot be opened."
         try:
             if not self.depth: self.handle = lock_handle(self.path)
-        except BlockingIOError: raise ConfigError(f'{self.path} is in use already; two cannot write one run.') from None
+        except BlockingIOError:
+            raise ConfigError(f'{self.path} is in use already; two cannot write one run.') from None
         except OSError as e: raise ConfigError(f'{self.path} cannot be locked: {reason(e)}.') from None
         self.depth += 1
 
@@ -152,20 +158,23 @@ def import_keras():
     if 'keras' in sys.modules: return sys.modules['keras']
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '1')
-    os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')          # of a GPU's memory take what is needed,
-    os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')     # so that other programs can use it too
+    os.environ.setdefault('TF_FORCE_GPU_ALLOW_GROWTH', 'true')  # of a GPU's memory take what is needed,
+    os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # so that other programs can use it too
     with quiet_stderr(): keras = importlib.import_module('keras')
-    logging.getLogger('tensorflow').setLevel(logging.ERROR)  # it advises against networks of several sizes in one process
+    # it advises against networks of several sizes in one process
+    logging.getLogger('tensorflow').setLevel(logging.ERROR)
     return keras
 
 # %% ../../nbs/10_files.ipynb #d01a707d
 @contextlib.contextmanager
 def last_words(path): # a file
-    "If the process ends within the block, by a library's abort for example, show what the file holds on standard error."
+    "If the process ends within the block, show what the file holds on standard error."
     if os.name == 'nt':
         yield
         return
-    try: witness = subprocess.Popen(['/bin/sh', '-c', 'read ended || cat "$0" >&2', path], stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        witness = subprocess.Popen(['/bin/sh', '-c', 'read ended || cat "$0" >&2', path],
+                                   stdin=subprocess.PIPE, start_new_session=True)
     except OSError: witness = None  # no shell here
     try: yield
     finally:
@@ -173,7 +182,7 @@ def last_words(path): # a file
 
 @contextlib.contextmanager
 def quiet_stderr():
-    "Send what is written to file descriptor 2 to a temporary file; show it only if an exception, or the end of the process, ends the block."
+    "Keep what is written to file descriptor 2 from the user, unless an error or the process ends the block."
     if sys.stderr is not None: sys.stderr.flush()
     try: kept = os.dup(2)
     except OSError:  # it is closed, so nobody is disturbed
@@ -194,11 +203,13 @@ def quiet_stderr():
 # %% ../../nbs/10_files.ipynb #35d6d666
 def named_threads(name): # as the system names them
     "How many threads of this process have a name, or None where that cannot be told."
-    try: return sum(Path(f'/proc/self/task/{task}/comm').read_text().strip() == name for task in os.listdir('/proc/self/task')) or None
+    try:
+        return sum(Path(f'/proc/self/task/{task}/comm').read_text().strip() == name
+                   for task in os.listdir('/proc/self/task')) or None
     except OSError: return None
 
 def threads_in_force():
-    "The processor threads with which Keras' backend computes in this process; None where that cannot be told."
+    "The processor threads with which Keras' backend computes in this process; None if unknown."
     backend = import_keras().backend.backend()
     if backend == 'torch': return importlib.import_module('torch').get_num_threads()
     if backend == 'jax': return named_threads('tf_XLAEigen')
@@ -206,11 +217,11 @@ def threads_in_force():
     return threads or int(os.environ.get('TF_NUM_INTRAOP_THREADS') or 0) or os.process_cpu_count()
 
 def set_threads(threads): # processor threads for the network
-    "Have Keras' backend compute with so many threads, if it has not begun to compute; returns how many are in force."
+    "Have Keras' backend compute with so many threads, unless it has begun; returns how many are in force."
     backend = import_keras().backend.backend()
     if backend == 'torch': importlib.import_module('torch').set_num_threads(threads)
     if backend == 'jax':
-        os.environ['NPROC'] = str(threads)                      # read when the first array is made, and never again
+        os.environ['NPROC'] = str(threads)  # read when the first array is made, and never again
         importlib.import_module('jax').devices()
     if backend == 'tensorflow':
         with contextlib.suppress(RuntimeError):                 # it has begun to compute
@@ -222,7 +233,7 @@ def set_threads(threads): # processor threads for the network
 # %% ../../nbs/10_files.ipynb #42998c51
 @contextlib.contextmanager
 def kept_signals():
-    "Around the work of large libraries: raise at the end what Ctrl-C or SIGTERM raises if one came and it was swallowed or became another error."
+    "Around the work of large libraries: raise at the end what Ctrl-C or SIGTERM raises, if it was swallowed."
     came, before, usual = [], {}, (sys.unraisablehook, sys.excepthook)
     def note(number, frame):
         came.append(number)
@@ -246,7 +257,7 @@ def kept_signals():
 # %% ../../nbs/10_files.ipynb #4c126613
 @contextlib.contextmanager
 def stop_signals(handler): # a function of the signal's number and the frame
-    "Let a function answer Ctrl-C and SIGTERM while the block runs. Outside the main thread nothing changes, because only it may do this."
+    "Let a function answer Ctrl-C and SIGTERM while the block runs, in the main thread only."
     numbers, before = (signal.SIGINT, signal.SIGTERM), {}
     with contextlib.suppress(ValueError):
         for number in numbers: before[number] = signal.signal(number, handler)
@@ -265,11 +276,14 @@ def byproduct(what, # in words, such as 'The plot'
 @contextlib.contextmanager
 def progress_bar(what, # in words, before the bar
                  unit): # one of what is counted
-    "A bar on a terminal, with the time left: a function of the count so far and the total. Where it cannot be drawn it is left out."
+    "A bar on a terminal, with the time left, where it can be drawn: a function of the count and the total."
     bars = []
     def show(count, total):
         with contextlib.suppress(Exception):
-            if not bars: bars.append(importlib.import_module('tqdm').tqdm(desc=what, total=total, unit=unit, dynamic_ncols=True, leave=False, disable=None))
+            if not bars:
+                tqdm = importlib.import_module('tqdm').tqdm
+                bars.append(tqdm(desc=what, total=total, unit=unit, leave=False, dynamic_ncols=True,
+                                 disable=None))
             bars[0].update(count - bars[0].n)
     try: yield show
     finally:

@@ -76,15 +76,18 @@ class ServingProcess:
     "A process that runs `serve` and is called: one call at a time, whose answer can be fetched later."
     def __init__(self):
         self.pipe, theirs = connection.Pipe()
-        program = 'import json, sys; sys.path[:] = json.loads(sys.argv[1]); from mario_dqn.run.process import serve; serve(int(sys.argv[2]))'
+        program = ('import json, sys; sys.path[:] = json.loads(sys.argv[1]); '
+                   'from mario_dqn.run.process import serve; serve(int(sys.argv[2]))')
         handle = theirs.fileno()
         inherited = dict(pass_fds=[handle]) if os.name == 'posix' else dict(close_fds=False)
         if os.name == 'nt': os.set_handle_inheritable(handle, True)
-        self.process = subprocess.Popen([sys.executable, '-P', '-c', program, json.dumps(search_path()), str(handle)], stdin=subprocess.DEVNULL,
-                                        stdout=2, start_new_session=True, **inherited)  # Ctrl-C does not reach it
+        self.process = subprocess.Popen([sys.executable, '-P', '-c', program, json.dumps(search_path()),
+                                         str(handle)], stdin=subprocess.DEVNULL,
+                                        # Ctrl-C does not reach it
+                                        stdout=2, start_new_session=True, **inherited)
         theirs.close()
         self.release = weakref.finalize(self, end_process, self.process, self.pipe)  # if nobody closes it
-        self.unanswered, self.interrupted = None, False                             # the name of the call whose answer is still to come
+        self.unanswered, self.interrupted = None, False  # the name of the call whose answer is still to come
 
     def ask(self, name, # of a method of `GameVector`
             *arguments): # for it
@@ -112,7 +115,7 @@ class ServingProcess:
 
     @contextlib.contextmanager
     def whole(self):
-        "Around the way of a message: raises `TrainingError` if the process is no more, and ends it if an interrupt leaves half of the message."
+        "Around the way of a message; raises `TrainingError` if the process is gone or half of it is left."
         if self.interrupted: raise self.ended()
         try: yield
         except (EOFError, OSError): raise self.ended() from None
@@ -128,7 +131,7 @@ class ServingProcess:
 
     def ended(self):
         "The error of a process that ended unasked."
-        self.process.kill()                                                         # should it only have closed its pipe
+        self.process.kill()  # should it only have closed its pipe
         code = self.process.wait()
         how = f'ended with code {code}' if code >= 0 else f'was ended by signal {-code}'
         if code == -9: how += '; the system may have been short of memory'
@@ -138,12 +141,15 @@ class ServingProcess:
 # %% ../../nbs/12_process.ipynb #ad378ec8
 class GameProcess(ServingProcess, Games):
     "A `GameVector` in a process of its own: the same methods, the same numbers."
-    peak = None # the largest resident size of the process in bytes, known after `close`, if it could still tell
-    def __init__(self, config, games, seed=0, middle_starts=0.0, workers=2, timeout=60.0, make=make_env): # as for `GameVector`
+    # the largest resident size of the process in bytes, known after `close`, if it could still tell
+    peak = None
+    def __init__(self, config, games, # as for `GameVector`
+                 seed=0, middle_starts=0.0, workers=2, timeout=60.0, make=make_env):
         self.count = checked(RunConfig, 'games', games)
         self.observation_shape, self.action_count = env_shapes(config, make)
-        message = cloudpickle.dumps((config, games, seed, middle_starts, workers, timeout, make))   # functions of a notebook travel too
-        super().__init__()                                                          # begins last, so that nothing is left of what is refused
+        # functions of a notebook travel too
+        message = cloudpickle.dumps((config, games, seed, middle_starts, workers, timeout, make))
+        super().__init__()  # begins last, so that nothing is left of what is refused
         self.ask('make', message)
 
     stepping = property(lambda self: self.unanswered == 'step', doc='Whether a step is under way.')

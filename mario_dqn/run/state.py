@@ -18,7 +18,7 @@ from ..games import GameVector, TrainingGame, is_replayable
 
 # %% ../../nbs/11_state.ipynb #84e1d3f6
 def families(tapes): # tapes, bytes
-    "The distinct tapes in groups: the first of a group is the beginning of all the others; shorter tapes come first."
+    "The distinct tapes in groups, shorter ones first; the first of a group is the beginning of the others."
     groups = []
     for tape in sorted(set(tapes)):
         if groups and groups[-1][0] and tape.startswith(groups[-1][0]): groups[-1].append(tape)
@@ -29,7 +29,7 @@ def families(tapes): # tapes, bytes
 def rebuild_families(game, # a `MarioEnv`
                      groups, # some of `families`
                      done): # called after each tape
-    "The snapshots at the ends of tapes, by tape; a tape that goes on after the end of an episode is left out."
+    "The snapshots at the ends of tapes, by tape; one that goes on after the end of an episode is left out."
     found = {}
     for tape in (tape for family in groups for tape in family):
         known = max((other for other in found if tape.startswith(other)), key=len, default=None)
@@ -50,13 +50,15 @@ def rebuild(games, # `MarioEnv`s to play in
         if progress is None: return
         with lock: progress(next(played), len(set(tapes)))
     with ThreadPoolExecutor(workers) as pool:
-        found = pool.map(rebuild_families, games, [groups[i::len(games)] for i in range(len(games))], itertools.repeat(done))
+        found = pool.map(rebuild_families, games, [groups[i::len(games)] for i in range(len(games))],
+                         itertools.repeat(done))
         return {tape: snapshot for part in found for tape, snapshot in part.items()}
 
 # %% ../../nbs/11_state.ipynb #2f7d836c
 def remembered(wrapper): # a wrapper
-    "The names of what a wrapper remembers beside the frames; a wrapper of one's own lists them as `remembered`."
-    if isinstance(wrapper, StickyAction): return 'last_action', 'is_sticky_actions', 'num_repeats', 'repeats_taken'
+    "The names of what a wrapper remembers beside the frames; one of your own lists them as `remembered`."
+    if isinstance(wrapper, StickyAction):
+        return 'last_action', 'is_sticky_actions', 'num_repeats', 'repeats_taken'
     return getattr(type(wrapper), 'remembered', ())
 
 def wrappers(env): # an environment made by `make_env`
@@ -77,7 +79,8 @@ def unpacked(text, # of `packed`
 def env_state(env): # an environment made by `make_env`
     "What the wrappers of a game in mid-episode remember, as plain data; the console is not in it."
     def plain(value): return value.item() if isinstance(value, np.generic) else value
-    states = [{name: plain(getattr(wrapper, name)) for name in remembered(wrapper)} for wrapper in wrappers(env)]
+    states = [{name: plain(getattr(wrapper, name)) for name in remembered(wrapper)}
+              for wrapper in wrappers(env)]
     for wrapper, state in zip(wrappers(env), states):
         if isinstance(wrapper, FrameStackObservation): state['frames'] = packed(wrapper.obs_queue)
     return dict(wrappers=states, random=env.unwrapped.np_random.bit_generator.state)
@@ -90,7 +93,8 @@ def restore_env(env, # an environment made by `make_env`
     begun, _ = env.reset(options={'snapshot': snapshot})
     for wrapper, values in zip(wrappers(env), state['wrappers'], strict=True):
         for name in remembered(wrapper): setattr(wrapper, name, values[name])
-        if isinstance(wrapper, FrameStackObservation): wrapper.obs_queue.extend(unpacked(values['frames'], wrapper.observation_space.shape[1:]).copy())
+        if isinstance(wrapper, FrameStackObservation):
+            wrapper.obs_queue.extend(unpacked(values['frames'], wrapper.observation_space.shape[1:]).copy())
     env.unwrapped.np_random.bit_generator.state = state['random']
     below = observation.shape[1] // 10                        # the buttons are drawn above
     return bool((begun[-1][below:] == observation[-1][below:]).all())
@@ -103,7 +107,8 @@ def moment_state(snapshot): # a `Snapshot`
 @patch
 def state(self: TrainingGame):
     "The game in mid-episode, as plain data; `env` and `moment` are None where a tape cannot play it again."
-    counts = dict(episode=self.episode, start=self.start, length=self.length, total=float(self.total), x=int(self.x))
+    counts = dict(episode=self.episode, start=self.start, length=self.length, total=float(self.total),
+                  x=int(self.x))
     if not is_replayable(self.env): return counts | dict(env=None, moment=None)
     return counts | dict(env=env_state(self.env), moment=moment_state(take_snapshot(self.env)))
 
@@ -128,7 +133,7 @@ def state(self: GameVector):
 
 # %% ../../nbs/11_state.ipynb #26827035
 def _rebuilt(vector, state, progress): # a `GameVector`; of its `state`; as for `rebuild`
-    "A function that gives the rebuilt snapshot of a moment, or None if it is not the one that was written down."
+    "A function that gives the rebuilt snapshot of a moment, or None if it is another one."
     moments = [game['moment'] for game in state['games'] if game['moment'] is not None] + state['snapshots']
     tapes = [bytes.fromhex(moment['tape']) for moment in moments]
     consoles = [game.env.unwrapped for game in vector.games]
@@ -143,7 +148,7 @@ def restore(self: GameVector,
             state, # of `GameVector.state`
             observation, # the last one, uint8 [G, stack, size, size]
             progress=None): # as for `rebuild`
-    "Put games that were not reset back; returns the observation, the games that begin a new episode, and how many snapshots were lost."
+    "Put games back; returns the observation, games that begin anew, and how many snapshots were lost."
     find = _rebuilt(self, state, progress)
     snapshots = [find(moment) for moment in state['snapshots']]
     for snapshot in snapshots:
@@ -152,7 +157,8 @@ def restore(self: GameVector,
     self.begun, observation, anew = True, observation.copy(), []
     for i, (game, saved) in enumerate(zip(self.games, state['games'], strict=True)):
         if game.restore(saved, find(saved['moment']), observation[i]):
-            self.taken[i] = [self.pool.snapshots[place] for place in saved['taken'] if place in self.pool.snapshots]
+            self.taken[i] = [self.pool.snapshots[place]
+                             for place in saved['taken'] if place in self.pool.snapshots]
         else:
             observation[i] = game.begin_next(self.pool)
             anew.append(i)
@@ -164,7 +170,7 @@ SEGMENT = 512 # slots in a segment
 def segment_versions(writes, # frames written to the lane so far
                      lane, # slots in the lane
                      size=SEGMENT): # slots in a segment
-    "For each segment of a lane the number of the last write into it, counted from 1, int64 [segments]; 0 if there was none."
+    "For each segment of a lane the number of the last write into it, int64 [segments]; 0 if there was none."
     starts = np.arange(0, lane, size)
     ends = np.minimum(starts + size, lane)
     lap, newest = divmod(writes - 1, lane)
@@ -177,7 +183,8 @@ def copy_into(target, # array to be filled
               name): # for the message
     "Copy an array; raises `ValueError` if it does not fit."
     if source.shape != target.shape or source.dtype != target.dtype:
-        raise ValueError(f'{name} is {source.dtype} {source.shape}, but must be {target.dtype} {target.shape}.')
+        raise ValueError(f'{name} is {source.dtype} {source.shape}, but must be '
+                         f'{target.dtype} {target.shape}.')
     target[...] = source
 
 @patch
@@ -207,7 +214,8 @@ def segment_arrays(self: Replay, game, # lane, from 0
                    size=SEGMENT): # slots in a segment
     "The frames of a segment as plain arrays, not copied if they are not compressed."
     slots = _slots(self, game, number, size)
-    return self.frames.arrays(slots) if isinstance(self.frames, CompressedFrames) else dict(frames=self.frames[slots])
+    return (self.frames.arrays(slots) if isinstance(self.frames, CompressedFrames)
+            else dict(frames=self.frames[slots]))
 
 @patch
 def restore_segment(self: Replay, game, # lane, from 0

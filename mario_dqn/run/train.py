@@ -12,12 +12,14 @@ __all__ = ['KNOBS', 'weight_count', 'replay_size', 'added_memory', 'predicted_me
            'run_to_end', 'train', 'stage', 'sweep', 'lengthened', 'go_on']
 
 # %% ../../nbs/14_train.ipynb #d3577be1
-import contextlib, functools, importlib.metadata, json, math, os, platform, re, shlex, shutil, signal, sys, tempfile, time
+import contextlib, functools, importlib.metadata, json, math, os, platform, re
+import shlex, shutil, signal, sys, tempfile, time
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from tqdm.auto import tqdm
-from ..settings import Config, ConfigError, TrainingError, network_size, one_line, reason, shown, to_toml, with_values
+from ..settings import (Config, ConfigError, TrainingError, network_size, one_line, reason, shown,
+                                to_toml, with_values)
 from ..env import SELECTION, action_bytes, make_env
 from ..replay import replay_bytes
 from ..network import graphics_name, keras, precision_choice, q_layers
@@ -25,11 +27,13 @@ from ..games import GameVector
 from ..runner import Callback, Metrics, Runner, named_callbacks, passed
 from ..evaluation import Condition, evaluate
 from ..show.film import frames_of, video_trouble, write_video
-from .files import RunFolder, kept_signals, load_config, read_text, set_threads, stop_signals, write_atomic
+from .files import (RunFolder, kept_signals, load_config, read_text, set_threads,
+                                 stop_signals, write_atomic)
 from .state import SEGMENT, copy_into
 from .process import GameProcess, peak_memory
-from .checkpoint import (Checkpoints, build_agent, check_own_parts, check_settings, lasting_settings,
-                                      newest_checkpoint, own_parts, refuse_links, remove_weights, save_weights)
+from .checkpoint import (Checkpoints, build_agent, check_own_parts, check_settings,
+                                      lasting_settings, newest_checkpoint, own_parts, refuse_links,
+                                      remove_weights, save_weights)
 
 # %% ../../nbs/14_train.ipynb #e5713449
 def weight_count(config): # a `Config`
@@ -39,11 +43,13 @@ def weight_count(config): # a `Config`
 def replay_size(config, # a `Config`
                 capacity=None): # another number of transitions
     "The bytes of the replay memory."
-    return replay_bytes(capacity or config.agent.replay_capacity, config.run.games, (config.env.size,) * 2, config.agent.compress_replay)
+    return replay_bytes(capacity or config.agent.replay_capacity, config.run.games, (config.env.size,) * 2,
+                        config.agent.compress_replay)
 
 def added_memory(config, capacity=None): # as for `replay_size`
     "The bytes that a run needs beside what this process has already."
-    return (replay_size(config, capacity) + 40_000_000 + 36 * weight_count(config) + 1_000_000 * config.agent.batch_size
+    return (replay_size(config, capacity) + 40_000_000 + 36 * weight_count(config) + 1_000_000
+            * config.agent.batch_size
             + 85_000_000 * config.run.game_process + 3_000_000 * config.run.games)
 
 def predicted_memory(config): # a `Config`
@@ -52,7 +58,8 @@ def predicted_memory(config): # a `Config`
 
 def memory_text(config): # a `Config`
     "What a run will need, as a sentence."
-    return (f'Memory: about {predicted_memory(config) / 1e9:.2f} GB, of which {replay_size(config) / 1e9:.2f} GB for the replay of '
+    return (f'Memory: about {predicted_memory(config) / 1e9:.2f} GB, of which '
+            f'{replay_size(config) / 1e9:.2f} GB for the replay of '
             f'{config.agent.replay_capacity:,} transitions.')
 
 # %% ../../nbs/14_train.ipynb #85ea1ca6
@@ -60,7 +67,8 @@ def kernel_numbers(path): # a file of the kernel, with a number, or lines of nam
     "The numbers in a file by name; the name of a lone one is ''. What is not a number, such as a limit of `max`, is left out."
     try: lines = [line.replace(':', ' ').split() for line in Path(path).read_text().splitlines()]
     except (OSError, UnicodeDecodeError): return {}
-    return {words[0] if len(words) > 1 else '': int(words[1 % len(words)]) for words in lines if words and words[1 % len(words)].isdigit()}
+    return {words[0] if len(words) > 1 else '': int(words[1 % len(words)])
+            for words in lines if words and words[1 % len(words)].isdigit()}
 
 def available_memory(proc='/proc', # where the kernel tells of processes
                      groups='/sys/fs/cgroup'): # and of groups of processes
@@ -71,20 +79,26 @@ def available_memory(proc='/proc', # where the kernel tells of processes
     for line in lines:
         _, controllers, path = line.split(':', 2)
         if controllers not in ('', 'memory'): continue
-        base, most, used, cache = ((Path(groups), 'memory.max', 'memory.current', 'inactive_file') if not controllers else
-                                   (Path(groups, 'memory'), 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'))
-        for place in (base / path.strip('/'), *(base / path.strip('/')).parents):   # the limits of the groups around count as well
+        base, most, used, cache = ((Path(groups), 'memory.max', 'memory.current', 'inactive_file')
+                                   if not controllers else
+                                   (Path(groups, 'memory'), 'memory.limit_in_bytes', 'memory.usage_in_bytes',
+                                    'total_inactive_file'))
+        # the limits of the groups around count as well
+        for place in (base / path.strip('/'), *(base / path.strip('/')).parents):
             limit, usage = (kernel_numbers(place / name).get('') for name in (most, used))
-            if limit is not None and usage is not None: free.append(limit - usage + kernel_numbers(place / 'memory.stat').get(cache, 0))
+            if limit is not None and usage is not None:
+                free.append(limit - usage + kernel_numbers(place / 'memory.stat').get(cache, 0))
             if place == base: break
     return max(0, min(free)) if free else None
 
 # %% ../../nbs/14_train.ipynb #8fea5f7d
 def disk_space(config, capacity=None): # as for `replay_size`
     "The most bytes that the files of a run will take."
-    interval = config.run.checkpoint_interval * 1.1 + 1024 * config.run.games      # slots: a tenth more, and parts of two segments a game
+    # slots: a tenth more, and parts of two segments a game
+    interval = config.run.checkpoint_interval * 1.1 + 1024 * config.run.games
     changed = min(1.0, interval / (capacity or config.agent.replay_capacity))
-    return int(replay_size(config, capacity) * (1 + 2 * changed)) + 88 * weight_count(config) + 3 * SEGMENT * config.env.size**2 + 30_000_000
+    return int(replay_size(config, capacity)
+               * (1 + 2 * changed)) + 88 * weight_count(config) + 3 * SEGMENT * config.env.size**2 + 30_000_000
 
 def free_disk(folder): # `RunFolder`
     "The bytes that the files of a run can take, those of its checkpoints included; None where the system does not tell."
@@ -92,7 +106,8 @@ def free_disk(folder): # `RunFolder`
     while not os.path.exists(place): place = place.parent
     try:
         usage = shutil.disk_usage(place)
-        return usage.free + sum(path.stat().st_size for path in folder.checkpoints.rglob('*')) if usage.total else None
+        return (usage.free + sum(path.stat().st_size for path in folder.checkpoints.rglob('*'))
+                if usage.total else None)
     except OSError: return None
 
 # %% ../../nbs/14_train.ipynb #103124ba
@@ -101,18 +116,22 @@ def shortage(config, # `Config`
              disk): # free bytes, or None if unknown
     "Why a run does not fit, as a sentence that says what would; or None."
     def lacking(capacity):
-        return [(name, needed, free) for name, needed, free in (('memory', added_memory(config, capacity), memory), ('disk', disk_space(config, capacity), disk))
+        return [(name, needed, free) for name, needed,
+                free in (('memory', added_memory(config, capacity), memory),
+                         ('disk', disk_space(config, capacity), disk))
                 if free is not None and needed > free]
     capacity = config.agent.replay_capacity
     if not (found := lacking(capacity)): return None
     name, needed, free = found[0]
-    low, high = 0, capacity // 1000 + 1                       # in thousands: `low` fits or is 0, `high` does not fit
+    low, high = 0, capacity // 1000 + 1  # in thousands: `low` fits or is 0, `high` does not fit
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if lacking(1000 * middle) else (middle, high)
-    try: advice = f'the largest that fits is {with_values(config, {"agent.replay_capacity": 1000 * low}).agent.replay_capacity:,}.'
+    try:
+        advice = f'the largest that fits is {with_values(config, {"agent.replay_capacity": 1000 * low}).agent.replay_capacity:,}.'
     except ConfigError: advice = 'none that these settings allow would fit.'
-    return (f'agent.replay_capacity is {capacity:,}, with which a run needs {needed / 1e9:.2f} GB of {name}, but {free / 1e9:.2f} GB are free; {advice}')
+    return (f'agent.replay_capacity is {capacity:,}, with which a run needs {needed / 1e9:.2f} GB of '
+            f'{name}, but {free / 1e9:.2f} GB are free; {advice}')
 
 def check_room(config, # `Config`
                folder): # `RunFolder`, which need not exist
@@ -124,7 +143,8 @@ def value_limit(config): # `Config`
     "The largest mean of values that is no sign of a failure."
     env, agent = config.env, config.agent
     if agent.value_bins: return math.inf
-    most = agent.reward_scale * (15 * env.frame_skip + agent.flag_bonus + agent.death_penalty)  # both rewards of a frame are cut at 15
+    # both rewards of a frame are cut at 15
+    most = agent.reward_scale * (15 * env.frame_skip + agent.flag_bonus + agent.death_penalty)
     return 100 * most / (1 - agent.discount)
 
 KNOBS = 'A smaller agent.learning_rate, agent.gradient_norm or agent.reward_scale, or a smaller agent.target_mix, makes this less likely.'
@@ -133,14 +153,18 @@ def check_update(result, # `UpdateResult`
                  number, # of the update
                  limit): # of `value_limit`
     "Raise `TrainingError` if learning has failed."
-    if not math.isfinite(result.loss): raise TrainingError(f'the loss of update {number:,} is {result.loss}. {KNOBS}')
+    if not math.isfinite(result.loss):
+        raise TrainingError(f'the loss of update {number:,} is {result.loss}. {KNOBS}')
     if not abs(result.q_mean) <= limit:
-        raise TrainingError(f'the action values of update {number:,} are {result.q_mean:.3g} on average, and nothing above {limit:.3g} makes sense. {KNOBS}')
+        raise TrainingError(f'the action values of update {number:,} are {result.q_mean:.3g} on average, '
+                            f'and nothing above {limit:.3g} makes sense. {KNOBS}')
 
 def check_finite(arrays): # by name
     "Raise `TrainingError` if a number in them is infinite or none."
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    if broken: raise TrainingError(f'{len(broken)} of {len(arrays)} arrays of the networks hold numbers that are not finite. {KNOBS}')
+    if broken:
+        raise TrainingError(f'{len(broken)} of {len(arrays)} arrays of the networks hold numbers that are '
+                            f'not finite. {KNOBS}')
 
 class CheckLearning(Callback):
     "Ends a run whose learning has failed."
@@ -153,7 +177,8 @@ def build_games(config, # `Config`
                 make_env=make_env): # the function that makes the environment of a game
     "The games of a run, in a process of their own if `run.game_process` says so."
     run, kind = config.run, GameProcess if config.run.game_process else GameVector
-    return kind(config.env, run.games, run.seed, run.middle_starts, run.game_threads, run.game_timeout, make_env)
+    return kind(config.env, run.games, run.seed, run.middle_starts, run.game_threads, run.game_timeout,
+                make_env)
 
 def build_runner(config, # `Config`
                  callbacks=(), # objects like `Callback`
@@ -163,7 +188,7 @@ def build_runner(config, # `Config`
                  say=print): # is given sentences
     "A `Runner` with an agent and games as the settings say."
     if not isinstance(config, Config): raise TypeError(f'config is {shown(config)}, but must be a Config.')
-    named_callbacks(callbacks)                                                      # before a process is started
+    named_callbacks(callbacks)  # before a process is started
     agent = build_agent(config, layers, make_env)
     if weights is not None: agent.load(weights)
     return Runner(config, agent, build_games(config, make_env), callbacks, say)
@@ -179,10 +204,13 @@ def select(values, # a function of observations, such as `agent.average_values`
            **options): # of `play_episodes`
     "Play the episodes that choose the best weights; returns the numbers for evaluations.csv and the episodes."
     run = config.run
-    condition = Condition('selection', 'selection during training', run.eval_episodes, run.seed, sticky=run.eval_sticky)
-    numbers, episodes = evaluate(values, config.env, condition, games=run.games, threads=run.threads + run.game_threads, purpose=SELECTION,
+    condition = Condition('selection', 'selection during training', run.eval_episodes, run.seed,
+                          sticky=run.eval_sticky)
+    numbers, episodes = evaluate(values, config.env, condition, games=run.games,
+                                 threads=run.threads + run.game_threads, purpose=SELECTION,
                                  timeout=run.game_timeout, **options)
-    return {name: numbers[name] for name in ('episodes', 'sticky', 'score_mean', 'score_iqm', 'x_mean', 'clear_rate')}, episodes
+    return {name: numbers[name]
+            for name in ('episodes', 'sticky', 'score_mean', 'score_iqm', 'x_mean', 'clear_rate')}, episodes
 
 # %% ../../nbs/14_train.ipynb #14000004
 class BrokenOff(Exception):
@@ -237,33 +265,41 @@ def fitting(path): # of a checkpoint
     try: yield
     except ConfigError: raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as e:
-        raise ConfigError(f'{path} does not fit the configuration of the run: {" ".join(str(e).split())[:500]} ({type(e).__name__}).') from None
+        raise ConfigError(f'{path} does not fit the configuration of the run: '
+                          f'{" ".join(str(e).split())[:500]} ({type(e).__name__}).') from None
 
 # %% ../../nbs/14_train.ipynb #c46ebd12
 def split_state(name, # of a callback
                 state): # what it wants to keep
     "The plain data and the arrays of a state; raises `ConfigError` if there is anything else in it."
-    arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)} if isinstance(state, dict) else {}
+    arrays = ({key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+              if isinstance(state, dict) else {})
     plain = {key: value for key, value in state.items() if key not in arrays} if arrays else state
     try: json.dumps(plain)
-    except (TypeError, ValueError) as e: raise ConfigError(f'The state of the callback {name!r} cannot be written as JSON: {one_line(e)}.') from None
+    except (TypeError, ValueError) as e:
+        raise ConfigError(
+            f'The state of the callback {name!r} cannot be written as JSON: {one_line(e)}.') from None
     return plain, arrays
 
 def part(arrays, group): # arrays by name, and the beginning of their names
     "The arrays of one group, by the rest of their names."
-    return {name.removeprefix(group + '/'): array for name, array in arrays.items() if name.startswith(group + '/')}
+    return {name.removeprefix(group + '/'): array for name,
+            array in arrays.items() if name.startswith(group + '/')}
 
 # %% ../../nbs/14_train.ipynb #14000009
 @patch
 def state(self: Runner):
     "What the run needs to go on, between two steps: plain data, and arrays by name, without the frames of the replay memory."
-    states = {name: self.guarded(name, lambda: split_state(name, callback.state())) or (None, {}) for name, callback in list(self.callbacks.items())}
-    plain = dict(settings=lasting_settings(self.config), step=self.step, owed=self.owed, faults=self.faults, agent_updates=self.agent.updates,
-                 random=self.rng.bit_generator.state, games=self.games.state(), callbacks={name: state for name, (state, _) in states.items()})
+    states = {name: self.guarded(name, lambda: split_state(name, callback.state())) or (None, {}) for name,
+              callback in list(self.callbacks.items())}
+    plain = dict(settings=lasting_settings(self.config), step=self.step, owed=self.owed, faults=self.faults,
+                 agent_updates=self.agent.updates, random=self.rng.bit_generator.state,
+                 games=self.games.state(), callbacks={name: state for name, (state, _) in states.items()})
     arrays = {'observation': self.observation}
     arrays |= {f'agent/{name}': array for name, array in self.agent.arrays().items()}
     arrays |= {f'replay/{name}': array for name, array in self.replay.small_arrays().items()}
-    for i, (_, own) in enumerate(states.values()): arrays |= {f'callback{i}/{key}': array for key, array in own.items()}
+    for i, (_, own) in enumerate(states.values()):
+        arrays |= {f'callback{i}/{key}': array for key, array in own.items()}
     return plain, arrays
 
 @patch
@@ -285,7 +321,8 @@ def resume(self: Runner, checkpoint, # `Checkpoint`
     self.agent.restore(part(arrays, 'agent'))
     self.replay.restore_small(part(arrays, 'replay'))
     for (game, number), version in self.replay.segments().items():
-        if checkpoint.segments[f'{game}-{number}']['version'] != version: raise ValueError(f'segment {number} of game {game} has another age')
+        if checkpoint.segments[f'{game}-{number}']['version'] != version:
+            raise ValueError(f'segment {number} of game {game} has another age')
         self.replay.restore_segment(game, number, checkpoint.segment(f'{game}-{number}'))
     observation = np.zeros((self.config.run.games, *self.games.observation_shape), np.uint8)
     copy_into(observation, arrays['observation'], 'observation')
@@ -296,7 +333,8 @@ def resume(self: Runner, checkpoint, # `Checkpoint`
 def _differences(begun, lost, faults):
     said = [f'Game {game} could not be rebuilt and begins a new episode.' for game in begun]
     if lost: said.append(f'{lost} snapshots could not be rebuilt and are dropped.')
-    if faults: said.append(f'Games broke and began anew {faults} times before this checkpoint, see faults.jsonl.')
+    if faults:
+        said.append(f'Games broke and began anew {faults} times before this checkpoint, see faults.jsonl.')
     return said
 
 # %% ../../nbs/14_train.ipynb #1400000c
@@ -311,7 +349,8 @@ class GoOn(Callback):
             own = part(self.checkpoint.arrays, f'callback{i}')
             states[name] = (state or {}) | own if own else state
         with fitting(self.checkpoint.path):
-            for name, callback in list(runner.callbacks.items()): runner.guarded(name, lambda: callback.resume(runner, states.get(name)))
+            for name, callback in list(runner.callbacks.items()):
+                runner.guarded(name, lambda: callback.resume(runner, states.get(name)))
 
 class Checkpointing(Callback):
     "Writes a checkpoint before the first step, every `run.checkpoint_interval` steps, and when training stops early."
@@ -325,7 +364,8 @@ class Checkpointing(Callback):
 
     def after_step(self, runner, result, epsilon):
         run, last = runner.config.run, runner.step >= runner.config.run.steps
-        if runner.stopping or (run.keep_checkpoint if last else passed(runner, run.checkpoint_interval)): self.save(runner)
+        if runner.stopping or (run.keep_checkpoint if last else passed(runner, run.checkpoint_interval)):
+            self.save(runner)
 
     def save(self, runner):
         check_finite(runner.agent.arrays())
@@ -360,7 +400,8 @@ class CsvLog(Callback):
         self.write(self.folder.metrics, row)
         (step, then), now = self.last, time.time()
         self.write(self.folder.timing, dict(step=row['step'], seconds=round(now - self.started, 2),
-                                            steps_per_second=round((row['step'] - step) / max(now - then, 1e-9), 1)))
+                                            steps_per_second=round((row['step'] - step)
+                                                                   / max(now - then, 1e-9), 1)))
         self.last = (row['step'], now)
 
     def evaluation(self, runner, row, episodes): self.write(self.folder.evaluations, row)
@@ -371,7 +412,8 @@ class CsvLog(Callback):
 
     def state(self):
         for file in self.files.values(): os.fsync(file.fileno())
-        return dict(sizes={path.name: path.stat().st_size for path in self.files}, seconds=time.time() - self.started)
+        return dict(sizes={path.name: path.stat().st_size for path in self.files},
+                    seconds=time.time() - self.started)
 
     def resume(self, runner, state):
         "Cut the files back to what they were, and write on; raises `ConfigError` if one has become shorter."
@@ -380,7 +422,8 @@ class CsvLog(Callback):
             size = state['sizes'].get(path.name)
             if size is None: path.unlink(missing_ok=True)
             else:
-                if not path.exists() or path.stat().st_size < size: raise ConfigError(f'{path} is shorter than it was when the checkpoint was written.')
+                if not path.exists() or path.stat().st_size < size:
+                    raise ConfigError(f'{path} is shorter than it was when the checkpoint was written.')
                 os.truncate(path, size)
                 self.files[path] = path.open('a', encoding='utf-8', newline='')
 
@@ -394,7 +437,8 @@ class FaultLog(Callback):
 
     def fault(self, runner, row):
         with self.folder.faults.open('a', encoding='utf-8') as file: file.write(json.dumps(row) + '\n')
-        after = ('and begins anew; the run goes on, but cannot be repeated bit for bit.' if row['during'] == 'training' else
+        after = ('and begins anew; the run goes on, but cannot be repeated bit for bit.'
+                 if row['during'] == 'training' else
                  'during an evaluation; the episode is played again from its start.')
         self.say(f'Game {row["game"]} broke in episode {row["episode"]} ({row["what"]}) {after}')
 
@@ -409,16 +453,19 @@ class FaultLog(Callback):
     def resume(self, runner, state):
         size = (state or {}).get('size', 0)
         if not size: self.folder.faults.unlink(missing_ok=True)
-        elif self.folder.faults.exists(): os.truncate(self.folder.faults, min(size, self.folder.faults.stat().st_size))
+        elif self.folder.faults.exists():
+            os.truncate(self.folder.faults, min(size, self.folder.faults.stat().st_size))
 
 # %% ../../nbs/14_train.ipynb #1400000d
 class FaultLimit(Callback):
     "Tells of games that broke, and ends a run in which they do so all the time."
     name, order = 'faults', -5
     def after_step(self, runner, result, epsilon):
-        for fault in result.faults: runner.tell('fault', dict(step=runner.step, during='training') | fault._asdict())
+        for fault in result.faults:
+            runner.tell('fault', dict(step=runner.step, during='training') | fault._asdict())
         if result.faults and runner.faults > 100 and runner.faults > runner.step / 1000:
-            raise TrainingError(f'{runner.faults} games broke, the last one because of: {result.faults[-1].what}. The emulator does not work well enough here.')
+            raise TrainingError(f'{runner.faults} games broke, the last one because of: '
+                                f'{result.faults[-1].what}. The emulator does not work well enough here.')
 
 # %% ../../nbs/14_train.ipynb #513fceac
 class TensorBoardLog(Callback):
@@ -445,7 +492,8 @@ class TensorBoardLog(Callback):
     def resume(self, runner, state):
         "Tell TensorBoard to forget what came after the checkpoint."
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        self.writer.add_event(Event(wall_time=time.time(), step=runner.step + 1, session_log=SessionLog(status=SessionLog.START)))
+        self.writer.add_event(Event(wall_time=time.time(), step=runner.step + 1,
+                                    session_log=SessionLog(status=SessionLog.START)))
 
 # %% ../../nbs/14_train.ipynb #416a9263
 class SaveWeights(Callback):
@@ -495,15 +543,20 @@ class Recordings(Callback):
 class ProgressBar(Callback):
     "One line: steps, speed, time left, and how the last 100 whole episodes went."
     name, byproduct = 'progress bar', True
-    def start(self, runner): self.bar = tqdm(total=runner.config.run.steps, initial=runner.step, unit='step', smoothing=0.05, dynamic_ncols=True, mininterval=0.5)
+    def start(self, runner):
+        self.bar = tqdm(total=runner.config.run.steps, initial=runner.step, unit='step', smoothing=0.05,
+                        dynamic_ncols=True, mininterval=0.5)
 
     def interval(self, runner, row):
-        shown = {'ε': row['epsilon'], 'loss': row['loss'], 'Q': row['q_mean'], 'score': row['score_100'], 'x': row['x_100'], 'clear': row['clear_100']}
-        self.bar.set_postfix({name: '–' if value is None else f'{value:.0f}' if name in ('score', 'x') else f'{value:.3g}'
+        shown = {'ε': row['epsilon'], 'loss': row['loss'], 'Q': row['q_mean'], 'score': row['score_100'],
+                 'x': row['x_100'], 'clear': row['clear_100']}
+        self.bar.set_postfix({name: '–' if value is None else f'{value:.0f}' if name in ('score', 'x')
+                              else f'{value:.3g}'
                               for name, value in shown.items()}, refresh=False)
         self.bar.update(row['step'] - self.bar.n)
 
-    def evaluating(self, runner, count): self.bar.set_description(f'evaluating, {count} of {runner.config.run.eval_episodes} games')
+    def evaluating(self, runner, count):
+        self.bar.set_description(f'evaluating, {count} of {runner.config.run.eval_episodes} games')
     def evaluation(self, runner, row, episodes): self.bar.set_description('')
 
     def end(self, runner, outcome):
@@ -516,9 +569,13 @@ def new_folder(path, # where the run is to lie
     "The folder of a new run, made if needed; raises `ConfigError` if it cannot be."
     folder = path if isinstance(path, RunFolder) else RunFolder(path)
     try:
-        if folder.config.exists() and not force: raise ConfigError(f'{folder.path} already holds a run; choose another folder, or write over it with --force.')
-        if folder.path.exists() and not folder.path.is_dir(): raise ConfigError(f'{folder.path} is a file; a run needs a folder.')
-        if folder.path.exists() and any(path.name[0] != '.' for path in folder.path.iterdir()) and not folder.config.exists():
+        if folder.config.exists() and not force:
+            raise ConfigError(f'{folder.path} already holds a run; choose another folder, or write over it '
+                              'with --force.')
+        if folder.path.exists() and not folder.path.is_dir():
+            raise ConfigError(f'{folder.path} is a file; a run needs a folder.')
+        if (folder.path.exists() and any(path.name[0] != '.' for path in folder.path.iterdir())
+            and not folder.config.exists()):
             raise ConfigError(f'{folder.path} holds other files; choose an empty or a new folder.')
         folder.path.mkdir(parents=True, exist_ok=True)
         if force:
@@ -531,9 +588,11 @@ def new_folder(path, # where the run is to lie
 # %% ../../nbs/14_train.ipynb #09bc6821
 def clear(folder): # `RunFolder`
     "Remove the files that a run writes, and nothing else."
-    for name in ('config', 'metrics', 'episodes', 'timing', 'evaluations', 'faults', 'results', 'machine', 'best', 'last', 'greedy', 'plot', 'card'):
+    for name in ('config', 'metrics', 'episodes', 'timing', 'evaluations', 'faults', 'results', 'machine',
+                 'best', 'last', 'greedy', 'plot', 'card'):
         getattr(folder, name).unlink(missing_ok=True)
-    for path in (folder.recordings, folder.tensorboard, folder.checkpoints): shutil.rmtree(path, ignore_errors=True)
+    for path in (folder.recordings, folder.tensorboard, folder.checkpoints):
+        shutil.rmtree(path, ignore_errors=True)
 
 # %% ../../nbs/14_train.ipynb #63e0cfb0
 def processor_name():
@@ -549,17 +608,23 @@ def machine_facts():
     packages = ('mario_dqn', 'keras', backend, 'numpy', 'gymnasium', 'gym-super-mario-bros', 'nes-py')
     versions = {'python': platform.python_version()}
     for name in packages:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # such as a TensorFlow of another name
+        # such as a TensorFlow of another name
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name.replace('-', '_')] = importlib.metadata.version(name)
     graphics = {'graphics': graphics_name(backend)} if graphics_name(backend) else {}
-    return dict(processor=processor_name(), cores=os.process_cpu_count()) | graphics | dict(system=platform.system(), backend=backend, versions=versions)
+    return dict(processor=processor_name(),
+                cores=os.process_cpu_count()) | graphics | dict(system=platform.system(), backend=backend,
+                                                                versions=versions)
 
 # %% ../../nbs/14_train.ipynb #8e9265c0
 def changes(before, now): # `machine_facts` and thread counts, of the checkpoint and of this process
     "Sentences about what is different and can change the last bits of numbers."
-    def flat(facts): return {f'{key} {name}' if key == 'versions' else key: v for key, value in facts.items() for name, v in (value.items() if key == 'versions' else ((key, value),))}
+    def flat(facts):
+        return {f'{key} {name}' if key == 'versions' else key: v for key, value in facts.items() for name,
+                v in (value.items() if key == 'versions' else ((key, value),))}
     one, two = flat(before), flat(now)
-    return [f'{name.removeprefix("versions ")} was {one.get(name)} and is {two.get(name)}.' for name in sorted(one.keys() | two.keys())
+    return [f'{name.removeprefix("versions ")} was {one.get(name)} and is {two.get(name)}.'
+            for name in sorted(one.keys() | two.keys())
             if one.get(name) != two.get(name) and name not in ('cores', 'game_threads', 'versions mario_dqn')]
 
 # %% ../../nbs/14_train.ipynb #ff37573e
@@ -569,7 +634,8 @@ def write_config(folder, # `RunFolder`
     if folder.config.exists():
         refuse_links(folder.path.resolve())
         if load_config(folder.config).run.steps != config.run.steps:
-            for name in ('machine', 'results', 'greedy'): getattr(folder, name).unlink(missing_ok=True)     # first: whoever finds the rest goes on
+            # first: whoever finds the rest goes on
+            for name in ('machine', 'results', 'greedy'): getattr(folder, name).unlink(missing_ok=True)
     write_atomic(folder.config, to_toml(config))
 
 # %% ../../nbs/14_train.ipynb #ff37573f
@@ -656,9 +722,11 @@ def train(config, # `Config`
     folder, started = folder if isinstance(folder, RunFolder) else new_folder(folder), started or time.time()
     say = undisturbed(say)
     with folder.lock:
-        if checkpoint is None and folder.metrics.exists(): raise ConfigError(f'{folder.path} already holds a run; choose another folder.')
+        if checkpoint is None and folder.metrics.exists():
+            raise ConfigError(f'{folder.path} already holds a run; choose another folder.')
         check_room(config, folder)
-        log, checkpoints, runner, different = CsvLog(folder, started), Checkpoints(folder.checkpoints, checkpoint), None, []
+        log, checkpoints, runner, different = CsvLog(folder, started), Checkpoints(folder.checkpoints,
+                                                                                   checkpoint), None, []
         try:
             with kept_signals():
                 threads = set_threads(config.run.threads)
@@ -667,29 +735,41 @@ def train(config, # `Config`
                 machine = machine_facts() | dict(threads=threads, game_threads=config.run.game_threads)
                 about = dict(command=command, machine=machine, origin=origin)
                 if checkpoint is not None:
-                    with fitting(checkpoint.path): about, different = dict(checkpoint.state['about']), changes(checkpoint.state['about']['machine'], machine)
-                own = [Metrics(), CheckLearning(), FaultLimit(), Selection(make_env), Checkpointing(checkpoints, about), *([GoOn(checkpoint)] if checkpoint else [])]
-                runner = build_runner(config, [*own, log, *watchers(folder, config, say), *callbacks], weights, layers, make_env, say)
+                    with fitting(checkpoint.path):
+                        about, different = dict(checkpoint.state['about']), changes(
+                            checkpoint.state['about']['machine'], machine)
+                own = [Metrics(), CheckLearning(), FaultLimit(), Selection(make_env),
+                       Checkpointing(checkpoints, about), *([GoOn(checkpoint)] if checkpoint else [])]
+                runner = build_runner(config, [*own, log, *watchers(folder, config, say), *callbacks],
+                                      weights, layers, make_env, say)
                 if checkpoint is not None:
-                    with fitting(checkpoint.path): different = [*runner.resume(checkpoint, progress), *different]
+                    with fitting(checkpoint.path):
+                        different = [*runner.resume(checkpoint, progress), *different]
                 write_config(folder, config)
         except BaseException:
             if runner is not None:
                 _fail(runner)
                 runner.games.close()
             raise
-        if threads not in (None, config.run.threads): say(f'run.threads is {config.run.threads}, but {machine["backend"]} has begun with {threads} in this process.')
+        if threads not in (None, config.run.threads):
+            say(f'run.threads is {config.run.threads}, but {machine["backend"]} has begun with '
+                f'{threads} in this process.')
         for sentence in different: say(sentence)
-        if different: say('So the run goes on, but not bit for bit as it would have without the interruption.')
+        if different:
+            say('So the run goes on, but not bit for bit as it would have without the interruption.')
         outcome = run_to_end(runner, checkpoints)
         peaks = peak_memory(), runner.games.peak              # of both processes; None if one could not tell
-        facts = machine | dict(command=about['command'], origin=about['origin'], outcome=outcome, steps=runner.step, updates=runner.agent.updates,
-                               settings=lasting_settings(config), seconds=round(time.time() - log.started, 1), predicted_memory_bytes=predicted,
+        facts = machine | dict(command=about['command'], origin=about['origin'], outcome=outcome,
+                               steps=runner.step, updates=runner.agent.updates,
+                               settings=lasting_settings(config), seconds=round(time.time() - log.started, 1),
+                               predicted_memory_bytes=predicted,
                                peak_memory_bytes=None if None in peaks else sum(peaks))
         write_atomic(folder.machine, json.dumps(facts, indent=1) + '\n')
-        if outcome == 'interrupted': raise Interrupted(runner, f' Everything so far is in {folder.path}, and go_on goes on with it.')
+        if outcome == 'interrupted':
+            raise Interrupted(runner, f' Everything so far is in {folder.path}, and go_on goes on with it.')
         if not config.run.keep_checkpoint: shutil.rmtree(folder.checkpoints, ignore_errors=True)
-        if runner.asked is not None: raise Interrupted(runner, f' That was its last step; the whole training is in {folder.path}.')
+        if runner.asked is not None:
+            raise Interrupted(runner, f' That was its last step; the whole training is in {folder.path}.')
         return runner, outcome
 
 # %% ../../nbs/14_train.ipynb #36d61058
@@ -704,10 +784,12 @@ def sweep(folder): # `RunFolder` of a run that was broken off
     "Remove files that were about to be written, and the checkpoints of a finished training; raises `ConfigError` if a file is a symbolic link."
     refuse_links(folder.path.resolve())
     for path in folder.path.iterdir():
-        if re.fullmatch(r'\.(config\.toml|(best|last)\.npz|(machine|results|greedy)\.json|results\.png|README\.md)\.[^.]+', path.name): path.unlink()
+        if re.fullmatch(r'\.(config\.toml|(best|last)\.npz|(machine|results|greedy)\.json|results\.png|README\.md)\.[^.]+', path.name):
+            path.unlink()
     for path in folder.recordings.glob('.*'):
         if re.fullmatch(r'\.[^.]+\.(mp4|gif)', path.name): path.unlink()
-    if stage(folder) in ('measuring', 'finished') and not load_config(folder.config).run.keep_checkpoint: shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    if stage(folder) in ('measuring', 'finished') and not load_config(folder.config).run.keep_checkpoint:
+        shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
 # %% ../../nbs/14_train.ipynb #7ebe670e
 def lengthened(folder, # `RunFolder`
@@ -718,9 +800,13 @@ def lengthened(folder, # `RunFolder`
     longer = with_values(config, {'run.steps': steps})
     if checkpoint is None and stage(folder) == 'training' and not folder.metrics.exists(): return longer
     if checkpoint is None:
-        raise ConfigError(f'{folder.path} has no checkpoint from which it could take more steps; only --run.keep_checkpoint keeps one, '
-                          f'of about {disk_space(config) / 1e9:.1f} GB. A new run can start from its weights, with mario_dqn train --path {shlex.quote(str(folder.path))}.')
-    if longer.run.steps <= checkpoint.step: raise ConfigError(f'steps is {steps:,}, but {folder.path} has taken {checkpoint.step:,} steps already.')
+        raise ConfigError(f'{folder.path} has no checkpoint from which it could take more steps; only '
+                          '--run.keep_checkpoint keeps one, '
+                          f'of about {disk_space(config) / 1e9:.1f} GB. A new run can start from its '
+                          f'weights, with mario_dqn train --path {shlex.quote(str(folder.path))}.')
+    if longer.run.steps <= checkpoint.step:
+        raise ConfigError(f'steps is {steps:,}, but {folder.path} has taken {checkpoint.step:,} steps '
+                          'already.')
     return longer
 
 # %% ../../nbs/14_train.ipynb #7ebe670f
@@ -742,9 +828,13 @@ def go_on(folder, # path or `RunFolder` of a run in the stage 'training', or of 
         for sentence in said: say(sentence)
         if steps is not None: config = lengthened(folder, config, checkpoint, steps)
         elif stage(folder) in ('measuring', 'finished'):
-            raise ConfigError(f'{folder.path} is trained already; it goes on only if it is to take more steps, or to be measured, by mario_dqn resume.')
+            raise ConfigError(f'{folder.path} is trained already; it goes on only if it is to take more '
+                              'steps, or to be measured, by mario_dqn resume.')
         if checkpoint is None and folder.metrics.exists():
-            raise ConfigError(f'{folder.path} has no checkpoint to go on from; begin the run anew with --force, or another one in another folder.')
+            raise ConfigError(f'{folder.path} has no checkpoint to go on from; begin the run anew with '
+                              '--force, or another one in another folder.')
         sweep(folder)
-        say(f'Going on from step {checkpoint.step:,} of {config.run.steps:,}.' if checkpoint else 'The run was broken off before its first checkpoint; it begins anew.')
-        return train(config, folder, None, command, started, callbacks, checkpoint, say, layers, make_env, progress)
+        say(f'Going on from step {checkpoint.step:,} of {config.run.steps:,}.' if checkpoint
+            else 'The run was broken off before its first checkpoint; it begins anew.')
+        return train(config, folder, None, command, started, callbacks, checkpoint, say, layers, make_env,
+                     progress)

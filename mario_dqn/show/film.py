@@ -19,8 +19,9 @@ from ..run.files import whole_file
 
 # %% ../../nbs/09_film.ipynb #18f257fd
 def frames_of(episode): # an `Episode`
-    "Every picture of an episode, uint8 [240, 256, 3], the first one before any button; raises `ValueError` if it has no tape."
-    if not episode.tape: raise ValueError('the episode has no tape of its frames, since its environment keeps none')
+    "Every picture of an episode, uint8 [240, 256, 3]; raises `ValueError` if it has no tape."
+    if not episode.tape:
+        raise ValueError('the episode has no tape of its frames, since its environment keeps none')
     for picture, _ in replay_tape(episode.level, episode.tape): yield picture
 
 # %% ../../nbs/09_film.ipynb #0024aabe
@@ -43,16 +44,23 @@ def ffmpeg(options, # what stands between input and output on the command line
     "Run ffmpeg; returns how many pictures it was given. Raises `OSError` with its words if it fails."
     frames = iter(frames)
     first, count = next(frames, None), 0
-    if source is None and first is None: raise ValueError(f'{target} cannot be written: there are no pictures.')
+    if source is None and first is None:
+        raise ValueError(f'{target} cannot be written: there are no pictures.')
     given = ['-i', str(source)] if source is not None else [
-        '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{first.shape[1]}x{first.shape[0]}', '-r', str(fps), '-i', '-']
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), '-y', '-v', 'error', *given, '-an', '-threads', '2', *options, str(target)]
+        '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{first.shape[1]}x{first.shape[0]}', '-r', str(fps),
+        '-i', '-']
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), '-y', '-v', 'error', *given, '-an', '-threads', '2', *options,
+               str(target)]
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words)
         try:
             for picture in () if first is None else itertools.chain([first], frames):
-                if picture.dtype != np.uint8: raise ValueError(f'Picture {count} is {picture.dtype}, but must be uint8, with colours from 0 to 255.')
-                if picture.shape != first.shape: raise ValueError(f'Picture {count} has shape {picture.shape}, the first one {first.shape}; all must be alike.')
+                if picture.dtype != np.uint8:
+                    raise ValueError(f'Picture {count} is {picture.dtype}, but must be uint8, with colours '
+                                     'from 0 to 255.')
+                if picture.shape != first.shape:
+                    raise ValueError(f'Picture {count} has shape {picture.shape}, the first one '
+                                     f'{first.shape}; all must be alike.')
                 process.stdin.write(np.ascontiguousarray(picture))
                 count += 1
             process.stdin.close()
@@ -61,18 +69,21 @@ def ffmpeg(options, # what stands between input and output on the command line
             process.kill()
             raise
         finally: ended = ends(process, timeout)
-        if not ended: raise OSError(f'ffmpeg could not write {target}: it did not end within {timeout} seconds')
+        if not ended:
+            raise OSError(f'ffmpeg could not write {target}: it did not end within {timeout} seconds')
         if process.returncode:
             words.seek(0)
             raise OSError(f'ffmpeg could not write {target}: {words.read().decode(errors="replace").strip()}')
-    if not os.path.exists(target) or not os.path.getsize(target): raise OSError(f'ffmpeg ended well, but has written no {target}')
+    if not os.path.exists(target) or not os.path.getsize(target):
+        raise OSError(f'ffmpeg ended well, but has written no {target}')
     return count
 
 # %% ../../nbs/09_film.ipynb #c9d236c0
-H264 = ('-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-preset', 'veryfast', '-crf', '18', '-movflags', '+faststart')
+H264 = ('-c:v', 'libx264', '-pix_fmt', 'yuv420p', '-preset', 'veryfast', '-crf', '18', '-movflags',
+        '+faststart')
 
 def enlarged(scale): # each pixel becomes scale × scale
-    "The options for ffmpeg that enlarge a picture without smoothing; H.264 keeps colours for every second pixel only."
+    "The options for ffmpeg that enlarge a picture without smoothing: H.264 halves the colours."
     return '-vf', f'scale=iw*{scale}:ih*{scale}:flags=neighbor'
 
 def write_video(path, # the file, ending in .mp4
@@ -89,25 +100,31 @@ def video_trouble():
     "Why no video can be written here, in a sentence; None if one can. It tries, with two small pictures."
     with tempfile.TemporaryDirectory() as folder:
         try: write_video(Path(folder) / 'trial.mp4', np.zeros((2, 16, 16, 3), np.uint8), timeout=20)
-        except Exception as error: return f'Videos cannot be written here, so there will be none: {one_line(error).replace(folder + os.sep, "")}'
+        except Exception as error:
+            text = one_line(error).replace(folder + os.sep, '')
+            return f'Videos cannot be written here, so there will be none: {text}'
     return None
 
 # %% ../../nbs/09_film.ipynb #73d47334
-GIF_SIZES = ((3, 1.0), (4, 1.0), (5, 1.0), (6, 1.0), (6, 0.75), (6, 0.5), (10, 0.5), (10, 0.25))  # every k-th frame, scale
+# every k-th frame, scale
+GIF_SIZES = ((3, 1.0), (4, 1.0), (5, 1.0), (6, 1.0), (6, 0.75), (6, 0.5), (10, 0.5), (10, 0.25))
 
 def write_gif(path, # the file, ending in .gif
               frames, # pictures uint8 [H, W, 3], all of one size, 60 a second
               max_bytes=3_000_000, # largest size of the file
               sizes=GIF_SIZES): # (every k-th frame, scale), tried in turn
-    "Write a GIF at the game's speed; returns which of `sizes` it has. Raises `ValueError` if none is small enough."
+    "Write a GIF at the game's speed; returns which of `sizes` it has; raises `ValueError` if none fits."
     with tempfile.TemporaryDirectory() as folder, whole_file(path) as name:
         exact = Path(folder) / 'exact.mkv'  # lossless, so that each try starts from the true colours
         ffmpeg(['-c:v', 'libx264rgb', '-qp', '0', '-preset', 'ultrafast'], exact, frames=frames)
         for every, scale in sizes:
-            ffmpeg(['-filter_complex', f'framestep={every},scale=iw*{scale}:ih*{scale}:flags=area,split[a][b];'
-                    '[a]palettegen=max_colors=64:stats_mode=full[p];[b][p]paletteuse=dither=none:diff_mode=rectangle'], name, source=exact)
+            filters = (f'framestep={every},scale=iw*{scale}:ih*{scale}:flags=area,split[a][b];'
+                       '[a]palettegen=max_colors=64:stats_mode=full[p];'
+                       '[b][p]paletteuse=dither=none:diff_mode=rectangle')
+            ffmpeg(['-filter_complex', filters], name, source=exact)
             if os.path.getsize(name) <= max_bytes: return every, scale
-        raise ValueError(f'{path} would be larger than {max_bytes:,} bytes even with one frame in {every} and {scale} of the size.')
+        raise ValueError(f'{path} would be larger than {max_bytes:,} bytes even with one frame in '
+                         f'{every} and {scale} of the size.')
 
 # %% ../../nbs/09_film.ipynb #56a858f9
 RATE = 60  # pictures a second
@@ -136,9 +153,11 @@ class FilmRecorder:
     def start(self, height, width): # pixels
         "Start the encoder, on one thread and in little time, since the game needs the processor too."
         self.height, self.width = height, width
-        options = [*enlarged(2), *H264[4:], '-g', str(WHOLE), '-bf', '0', '-preset', 'superfast', '-threads', '1']
-        self.writer = imageio_ffmpeg.write_frames(self.path, (width, height), fps=RATE, codec=H264[1], pix_fmt_out=H264[3], quality=None,
-                                                  macro_block_size=1, ffmpeg_log_level='error', output_params=options)
+        options = [*enlarged(2), *H264[4:], '-g', str(WHOLE), '-bf', '0', '-preset', 'superfast', '-threads',
+                   '1']
+        self.writer = imageio_ffmpeg.write_frames(self.path, (width, height), fps=RATE, codec=H264[1],
+                                                  pix_fmt_out=H264[3], quality=None, macro_block_size=1,
+                                                  ffmpeg_log_level='error', output_params=options)
         self.writer.send(None)
 
     def add(self, picture): # uint8 [H, W, 3], all of one size, of which nobody else keeps hold
@@ -157,7 +176,7 @@ class FilmRecorder:
         self.folder.cleanup()
 
     def film(self):
-        "The film of all pictures so far, after which no more can be added; raises `ValueError` if there are none."
+        "The film of all pictures, after which none can be added; raises `ValueError` if there are none."
         if self.writer is None: raise ValueError('A film needs at least one picture.')
         try:
             self.job.result()

@@ -35,10 +35,13 @@ class LiveTraining(Callback):
         self.folder, self.seconds = folder, seconds
 
     def start(self, runner):
-        self.progress = ipywidgets.IntProgress(runner.step, 0, runner.config.run.steps, layout=ipywidgets.Layout(width='60%'))
+        self.progress = ipywidgets.IntProgress(runner.step, 0, runner.config.run.steps,
+                                               layout=ipywidgets.Layout(width='60%'))
         self.words = ipywidgets.Label()
-        self.curves, self.film = (ipywidgets.Image(format=kind, layout=ipywidgets.Layout(display='none')) for kind in ('png', 'gif'))
-        self.boxes = ipywidgets.VBox([ipywidgets.HBox([self.progress, self.words]), self.curves]), ipywidgets.VBox([self.film])
+        self.curves, self.film = (ipywidgets.Image(format=kind, layout=ipywidgets.Layout(display='none'))
+                                  for kind in ('png', 'gif'))
+        self.boxes = ipywidgets.VBox([ipywidgets.HBox([self.progress, self.words]),
+                                      self.curves]), ipywidgets.VBox([self.film])
         self.handles = [display(box, display_id=True) for box in self.boxes]
         self.begun, self.first, self.due = time.monotonic(), runner.step, 0.0
 
@@ -54,10 +57,12 @@ class LiveTraining(Callback):
         begun = time.monotonic()
         self.put(self.curves, png(results_plot(self.folder)))
         took = time.monotonic() - begun
-        self.due = begun + max(self.seconds, 20 * took)  # the drawing shall not take more than a twentieth of the time
+        # the drawing shall not take more than a twentieth of the time
+        self.due = begun + max(self.seconds, 20 * took)
 
     def evaluation(self, runner, row, episodes):
-        with contextlib.suppress(ValueError, OSError): self.put(self.film, small_film(episodes[0]))  # too long for a film, or none can be made: the old one stays
+        # too long for a film, or none can be made: the old one stays
+        with contextlib.suppress(ValueError, OSError): self.put(self.film, small_film(episodes[0]))
         self.draw()
 
     def put(self, widget, picture): widget.value, widget.layout.display = picture, ''

@@ -23,8 +23,8 @@ import ipywidgets
 import numpy as np
 import traitlets
 from ..settings import Config, ConfigError, EnvConfig
-from ..env import (ClassicReward, FINAL, MarioEnv, SmallGray, action_bytes, action_meanings, episode_seed, make_env,
-                           tape)
+from ..env import (ClassicReward, FINAL, MarioEnv, SmallGray, action_bytes, action_meanings,
+                           episode_seed, make_env, tape)
 from ..agent import Agent
 from ..games import Game, Start
 from ..evaluation import Condition, Episode, Play, check_player
@@ -60,7 +60,7 @@ class Recording:
     episode: Episode # with action values where there is an agent
     config: EnvConfig # of the game
     film: Film # from the first decision on; decision t is made at picture t * frame_skip
-    frames: np.ndarray # [T + 1, size, size] uint8, the newest frame of each observation, and of the one after the end
+    frames: np.ndarray # [T + 1, size, size] uint8, the newest frame of each observation, the last one too
     rewards: np.ndarray # [T] float32, classic reward of each decision
     positions: np.ndarray # [T + 1] int64, Mario's x at each decision and after the end
     times: np.ndarray # [T + 1] int64, the time that is left
@@ -81,7 +81,7 @@ def record(player, # a function [B, …] → [B, A], a list of actions, or None 
            noops=0, # frames without a button at the start
            epsilon=0.0, # probability of a random action
            limit=5_000): # decisions after which it is ended
-    "Play one episode and keep all there is to see; returns a `Recording`; raises `ConfigError`, `TypeError` or `ValueError` for what cannot be."
+    "Play one episode and keep all there is to see, a `Recording`; raises as `Condition` and `check_player`."
     Condition('film', 'film', 1, 0, noops, env_config.sticky, epsilon)              # checks them
     check_player(player, len(action_bytes(env_config.actions)))
     game, recorder, seen = Game(env_config), FilmRecorder(), []
@@ -105,19 +105,22 @@ def record(player, # a function [B, …] → [B, A], a list of actions, or None 
 def record_episode(episode, # an `Episode`
                    env_config, # the `EnvConfig` it was played with
                    player=None): # a function [B, …] → [B, A], for the action values if the episode has none
-    "Play an episode again and keep all there is to see; raises `ConfigError` if it cannot have been played with these settings."
+    "Play an episode again and keep all there is to see; raises `ConfigError` if its settings were others."
     config = replace(env_config, level=episode.level, sticky=episode.sticky, frame_skip=episode.frame_skip)
     count = len(action_bytes(config.actions))
     wanted = count if episode.q_values is None else episode.q_values.shape[1]
     if episode.actions.max() >= count or wanted != count:
-        raise ConfigError(f'env.actions is {config.actions!r} with {count} actions, but the episode was played with {max(wanted, episode.actions.max() + 1)}.')
+        raise ConfigError(f'env.actions is {config.actions!r} with {count} actions, but the episode was '
+                          f'played with {max(wanted, episode.actions.max() + 1)}.')
     played = record(episode.actions.tolist(), config, episode.seed, episode.noops, limit=episode.length)
     if played.episode.tape != episode.tape:
-        raise ConfigError('The episode took another course than when it was saved, so it was played with other settings of env; '
+        raise ConfigError('The episode took another course than when it was saved, so it was played with '
+                          'other settings of env; '
                           'stuck_limit, actions and reward count, too.')
     values = episode.q_values
     if values is None and player is not None:
-        values = np.concatenate([player(played.observations(range(t, min(t + 64, played.length)))) for t in range(0, played.length, 64)])
+        values = np.concatenate([player(played.observations(range(t, min(t + 64, played.length))))
+                                 for t in range(0, played.length, 64)])
     return replace(played, episode=replace(episode, q_values=values))
 
 # %% ../../nbs/22_player.ipynb #0f11a003
@@ -158,7 +161,8 @@ def short_film(recording, # a `Recording`
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'film.gif'
         end = itertools.islice(pictures_of(recording), first, None)
-        write_gif(path, end, max_bytes, sizes=((4, 1.0), (4, 0.75), (6, 0.75), (6, 0.5), (10, 0.5), (10, 0.25)))
+        write_gif(path, end, max_bytes,
+                  sizes=((4, 1.0), (4, 0.75), (6, 0.75), (6, 0.5), (10, 0.5), (10, 0.25)))
         return path.read_bytes()
 
 # %% ../../nbs/22_player.ipynb #4578d767
@@ -167,7 +171,9 @@ PAGE, STYLE = (files('mario_dqn.show') / name for name in ('player.js', 'player.
 def heading(episode): # an `Episode`
     "What an episode was, in a line."
     end = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'was stopped'
-    chance = ''.join(f', {name} {value:g}' for name, value in (('sticky actions', episode.sticky), ('random actions', episode.epsilon)) if value)
+    chance = ''.join(f', {name} {value:g}' for name,
+                     value in (('sticky actions', episode.sticky), ('random actions', episode.epsilon))
+                     if value)
     return f'Level {episode.level}{chance}: {end} at x {episode.positions[-1]}, score {episode.score:,.0f}'
 
 def about_recording(recording, # a `Recording`
@@ -175,13 +181,16 @@ def about_recording(recording, # a `Recording`
                     title): # a line above the player
     "What the page needs to know, besides film, frames and values, as plain numbers and text."
     film, episode, config = recording.film, recording.episode, recording.config
-    more, (patch, _) = ' Top left it speaks of the buttons that are drawn into the newest frame, not of the picture.' if config.show_buttons else '', cover(config.size)
+    buttons = ' Top left it speaks of the buttons that are drawn into the newest frame, not of the picture.'
+    more, (patch, _) = buttons if config.show_buttons else '', cover(config.size)
     methods = {name: (label, text.format(patch=patch) + more) for name, (label, text) in METHODS.items()}
     return dict(
-        live=False, title=title, asks=asks, methods=methods if asks else {}, count=recording.length, size=config.size, stack=config.stack, skip=config.frame_skip,
-        crop=config.crop_top, actions=action_meanings(config.actions), chosen=episode.actions.tolist(), epsilon=episode.epsilon,
-        rewards=recording.rewards.tolist(), positions=recording.positions.tolist(), times=recording.times.tolist(), tape=list(episode.tape[-(film.length - 1):]),
-        columns=COLUMNS, film=dict(height=film.height, width=film.width, length=film.length, rate=RATE))
+        live=False, title=title, asks=asks, methods=methods if asks else {}, count=recording.length,
+        size=config.size, stack=config.stack, skip=config.frame_skip, crop=config.crop_top,
+        actions=action_meanings(config.actions), chosen=episode.actions.tolist(), epsilon=episode.epsilon,
+        rewards=recording.rewards.tolist(), positions=recording.positions.tolist(),
+        times=recording.times.tolist(), tape=list(episode.tape[-(film.length - 1):]), columns=COLUMNS,
+        film=dict(height=film.height, width=film.width, length=film.length, rate=RATE))
 
 # %% ../../nbs/22_player.ipynb #83d59263
 def check_fit(agent, # an `Agent`
@@ -190,7 +199,9 @@ def check_fit(agent, # an `Agent`
     wanted = (env_config.stack, env_config.size, env_config.size), len(action_bytes(env_config.actions))
     _, height, width, stack = agent.actor.input_shape
     given = (stack, height, width), agent.action_count
-    if wanted != given: raise ConfigError(f'The agent is made for observations {given[0]} and {given[1]} actions, but env gives {wanted[0]} and {wanted[1]}; hand over the EnvConfig it was trained with.')
+    if wanted != given:
+        raise ConfigError(f'The agent is made for observations {given[0]} and {given[1]} actions, but env '
+                          f'gives {wanted[0]} and {wanted[1]}; hand over the EnvConfig it was trained with.')
 
 def with_level(env_config, # an `EnvConfig`
                level, # world and stage, or None to keep it
@@ -207,10 +218,14 @@ def performer(what, # an `Episode`, an `Agent`, or the folder of a run
         env_config = env_config or replace(EnvConfig(), level=what.level)
         if agent is not None: check_fit(agent, env_config)
         return what, agent, env_config
-    if agent is not None: raise ConfigError('agent is only given together with an episode or a recording, which it is asked about.')
+    if agent is not None:
+        raise ConfigError('agent is only given together with an episode or a recording, which it is asked '
+                          'about.')
     if not isinstance(what, Agent):
         try: path = Path(what)
-        except TypeError: raise ConfigError(f'{what!r} cannot be played; an Episode, an Agent or the folder of a run can.') from None
+        except TypeError:
+            raise ConfigError(
+                f'{what!r} cannot be played; an Episode, an Agent or the folder of a run can.') from None
         what, config = load_agent(path)
         env_config = env_config or config.env
     env_config = env_config or EnvConfig()
@@ -232,7 +247,8 @@ def recording_of(what, # an `Episode`, an `Agent`, the folder of a run, or a `Re
     episode, agent, env_config = performer(what, env_config, agent)
     values = None if agent is None else agent.q_values
     if episode is not None: return record_episode(episode, env_config, values), agent
-    return record(values, with_level(env_config, None, sticky), episode_seed(FINAL, seed, 0, 0), noops, epsilon), agent
+    return record(values, with_level(env_config, None, sticky), episode_seed(FINAL, seed, 0, 0), noops,
+                  epsilon), agent
 
 def show_widget(widget, # on the page
                 text): # for what shows no widgets
@@ -263,17 +279,22 @@ class Player(anywidget.AnyWidget):
         recording, agent = recording_of(what, env_config, agent, seed, noops, sticky, epsilon)
         self.recording, self.agent, q = recording, agent, recording.episode.q_values
         title = f'{title}. {heading(recording.episode)}' if title else heading(recording.episode)
-        super().__init__(about=about_recording(recording, agent is not None, title), group=group, film=recording.film.data,
-                         sight=sheet(recording.frames), values=b'' if q is None else q.astype('<f4').tobytes())
+        super().__init__(about=about_recording(recording, agent is not None, title), group=group,
+                         film=recording.film.data, sight=sheet(recording.frames),
+                         values=b'' if q is None else q.astype('<f4').tobytes())
         self.on_msg(self.answer)
 
     def answer(self, _, message, buffers): # a question from the page
-        "Compute the map that the page has asked for, and send it, or why there is none: the page waits for an answer."
+        "Compute the map that the page has asked for, and send it, or why there is none."
         if message.get('kind') != 'saliency': return
-        reply, decision = {name: message[name] for name in ('kind', 'method', 'decision')}, message['decision']
-        try: heat = saliency(message['method'], self.agent, self.recording.observation(decision), int(self.recording.episode.actions[decision]))
+        reply, decision = {name: message[name]
+                           for name in ('kind', 'method', 'decision')}, message['decision']
+        try:
+            heat = saliency(message['method'], self.agent, self.recording.observation(decision),
+                            int(self.recording.episode.actions[decision]))
         except ConfigError as e: self.send(reply | {'error': str(e)})
-        except Exception as e: self.send(reply | {'error': f'The map could not be computed: {type(e).__name__}: {e}'})
+        except Exception as e:
+            self.send(reply | {'error': f'The map could not be computed: {type(e).__name__}: {e}'})
         else: self.send(reply, [heat.tobytes()])
 
     def _ipython_display_(self):
@@ -292,7 +313,8 @@ class Comparison(ipywidgets.HBox):
         for player in players: player.layout = ipywidgets.Layout(flex='1 1 0', min_width='0', width='auto')
         super().__init__(players)
         first, *others = players
-        self.links = [ipywidgets.jslink((first, name), (other, name)) for other in others for name in ('speed', 'saliency')]
+        self.links = [ipywidgets.jslink((first, name), (other, name)) for other in others
+                      for name in ('speed', 'saliency')]
 
     def _ipython_display_(self):
         show_widget(self, ' / '.join(player.about['title'] for player in self.children))
@@ -309,7 +331,8 @@ def compare(one, # an `Agent` or the folder of a run
     players = []
     for what, title in zip((one, two), titles, strict=True):
         _, agent, config = performer(what, env_config, None)
-        players.append(Player(agent, config, seed=seed, noops=random_start(config, seed), sticky=sticky, title=title, group=group))
+        players.append(Player(agent, config, seed=seed, noops=random_start(config, seed), sticky=sticky,
+                              title=title, group=group))
     return Comparison(players)
 
 # %% ../../nbs/22_player.ipynb #6afcace7
@@ -350,8 +373,8 @@ def agent_game(agent, # an `Agent`
             q, frame = play.ask(), play.observation[-1].copy()
             step = play.step(q)
             pressed = list(tape(game.env)[-len(pictures):])
-            yield Moment(list(pictures), pressed, frame, q, play.actions[-1], step.info['x_pos'], step.info['time'],
-                         game.score, ending(step))
+            yield Moment(list(pictures), pressed, frame, q, play.actions[-1], step.info['x_pos'],
+                         step.info['time'], game.score, ending(step))
             pictures.clear()
     finally: game.env.close()
 
@@ -391,15 +414,17 @@ def human_game(pressed, # a function that returns the byte of the buttons that a
                 pictures.append(step.observation)
                 buttons.append(byte)
                 if game.length % skip == 0: break
-            yield Moment(pictures, buttons, frame, q, action, step.info['x_pos'], step.info['time'], game.score, over)
+            yield Moment(pictures, buttons, frame, q, action, step.info['x_pos'], step.info['time'],
+                         game.score, over)
     finally: game.env.close()
 
 # %% ../../nbs/22_player.ipynb #da340a90
 def packet(moment): # a `Moment`
-    "A moment as a message: numbers and text, and two byte strings, a strip of pictures and the frame that the network saw."
+    "A moment as a message: numbers and text, and as bytes a strip of pictures and what the network saw."
     q = None if moment.q_values is None else moment.q_values.astype(float).tolist()
     sight = b'' if moment.frame is None else to_png(moment.frame)
-    content = dict(kind='moment', pressed=moment.pressed, q=q, action=moment.action, x=int(moment.x), time=int(moment.time), score=float(moment.score), over=moment.over)
+    content = dict(kind='moment', pressed=moment.pressed, q=q, action=moment.action, x=int(moment.x),
+                   time=int(moment.time), score=float(moment.score), over=moment.over)
     return content, [to_png(np.vstack(moment.pictures)), sight]
 
 # %% ../../nbs/22_player.ipynb #9860dbbe
@@ -430,7 +455,8 @@ def about_live(title, # a line above the picture
                agent, # an `Agent`, or None
                human): # whether a person plays
     "What the page needs to know of a live game, as plain numbers and text."
-    return dict(live=True, title=title, human=human, agent=agent is not None, height=240, width=256, size=env_config.size, stack=env_config.stack, skip=env_config.frame_skip,
+    return dict(live=True, title=title, human=human, agent=agent is not None, height=240, width=256,
+                size=env_config.size, stack=env_config.stack, skip=env_config.frame_skip,
                 actions=action_meanings(env_config.actions), bytes=action_bytes(env_config.actions))
 
 # %% ../../nbs/22_player.ipynb #e54ae944
@@ -455,7 +481,8 @@ class Live(anywidget.AnyWidget):
 
     def hear(self, _, message, buffers): # from the page
         "Keep which buttons are down, and whether the page has the keyboard."
-        if message.get('kind') == 'keys': self.pressed, self.here = int(message['byte']) & 255, bool(message['here'])
+        if message.get('kind') == 'keys':
+            self.pressed, self.here = int(message['byte']) & 255, bool(message['here'])
         if message.get('kind') == 'ready': self.ready.set()
 
     def play(self, games):
@@ -467,7 +494,9 @@ class Live(anywidget.AnyWidget):
                 self.last = moment
                 wait_for_person(self, self.patience)
                 if not self.running: break
-        except Exception as error: self.send(dict(kind='failed', error=f'The game has ended with an error: {type(error).__name__}: {error}'))
+        except Exception as error:
+            self.send(dict(kind='failed',
+                           error=f'The game has ended with an error: {type(error).__name__}: {error}'))
         finally: self.running = False
 
     def _ipython_display_(self):
@@ -485,7 +514,8 @@ def watch(agent, # an `Agent` or the folder of a run
     _, agent, env_config = performer(agent, env_config, None)
     env_config = with_level(env_config, level, sticky)
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-    return Live(lambda live: agent_game(agent, env_config, seed, random_start(env_config, seed), epsilon), env_config, agent, False,
+    return Live(lambda live: agent_game(agent, env_config, seed, random_start(env_config, seed), epsilon),
+                env_config, agent, False,
                 f'Level {env_config.level}, live' + (f', sticky actions {sticky:g}' if sticky else ''))
 
 def play_human(level=None, # world and stage; that of the configuration if None

@@ -34,7 +34,8 @@ COLUMNS = {
         loss='loss of an update, mean of the interval; empty before the first update',
         q_mean='Q-value of the actions learned from, in scaled reward, mean of the interval',
         td_error='absolute TD error, in scaled reward, mean of the interval',
-        beyond_bins='share of the targets that lie beyond the bins of the histogram and cannot be learned, 0 to 1, mean of the interval; empty for plain numbers',
+        beyond_bins='share of the targets that lie beyond the bins of the histogram and cannot be learned, '
+                    '0 to 1, mean of the interval; empty for plain numbers',
         score_100="score, mean of the last 100 training episodes from the level's start; empty if none yet",
         x_100='largest x position of those episodes, in pixels, mean',
         clear_100='share of those episodes that reached the flag, 0 to 1',
@@ -52,7 +53,8 @@ COLUMNS = {
         epsilon='probability of a random action in this game when the episode ended'),
     'timing.csv': dict(
         step='agent steps so far',
-        seconds="seconds of the run so far, from the start of its process; after a break it counts on from the checkpoint",
+        seconds="seconds of the run so far, from the start of its process; after a break it counts on from "
+                "the checkpoint",
         steps_per_second='agent steps in a second, over the interval'),
     'evaluations.csv': dict(
         step='agent steps of the run when it was evaluated',
@@ -73,12 +75,14 @@ def short_lines(text, # of a table
                 path): # the file, for the message
     "Its lines; raises `ConfigError` at one that is too long."
     for number, line in enumerate(io.StringIO(text), 1):
-        if len(line) > LONGEST_LINE: raise ConfigError(f'{path}, line {number}: {len(line):,} characters, but at most {LONGEST_LINE:,} are allowed.')
+        if len(line) > LONGEST_LINE:
+            raise ConfigError(f'{path}, line {number}: {len(line):,} characters, but at most '
+                              f'{LONGEST_LINE:,} are allowed.')
         yield line
 
 def read_rows(path, # a CSV file with one line of column names
               needed=()): # columns that have to be there
-    "The columns of a table by name: float64 [N], text columns str [N]; raises `ConfigError` naming file and line."
+    "The columns of a table by name, float64 [N] or str [N]; raises `ConfigError` naming file and line."
     text = read_text(path, 'a table of a run', limit=LARGEST_TABLE)
     reader = csv.reader(short_lines(text[:text.rfind('\n') + 1], path), strict=True)
     try:
@@ -86,14 +90,18 @@ def read_rows(path, # a CSV file with one line of column names
         columns = [[] if name in TEXT_COLUMNS else array.array('d') for name in names]
         for row in reader:
             if len(row) != len(names):
-                raise ConfigError(f'{path}, line {reader.line_num}: {len(row)} fields, but there are {len(names)} columns.')
-            for column, name, field in zip(columns, names, row): column.append(column_value(name, field, path, reader.line_num))
+                raise ConfigError(f'{path}, line {reader.line_num}: {len(row)} fields, but there are '
+                                  f'{len(names)} columns.')
+            for column, name, field in zip(columns, names, row):
+                column.append(column_value(name, field, path, reader.line_num))
     except csv.Error as e: raise ConfigError(f'{path}, line {reader.line_num}: not valid CSV, {e}.') from None
     if not names: raise ConfigError(f'{path}, line 1: the column names are missing.')
     if len(set(names)) < len(names): raise ConfigError(f'{path}, line 1: a column name stands there twice.')
     for name in needed:
-        if name not in names: raise ConfigError(f'{path}, line 1: the column {name} is missing; there are {", ".join(names)}.')
-    return {name: np.array(column, str if name in TEXT_COLUMNS else np.float64) for name, column in zip(names, columns)}
+        if name not in names:
+            raise ConfigError(f'{path}, line 1: the column {name} is missing; there are {", ".join(names)}.')
+    return {name: np.array(column, str if name in TEXT_COLUMNS else np.float64) for name,
+            column in zip(names, columns)}
 
 def column_value(name, # the column
                  field, # the text that stands there
@@ -102,16 +110,19 @@ def column_value(name, # the column
     "A field of a table as a number, or as text in a text column; raises `ConfigError`."
     if name in TEXT_COLUMNS: return field
     try: return float(field) if field else math.nan
-    except ValueError: raise ConfigError(f'{path}, line {line}: {name} is {field[:40]!r}, but must be a number or empty.') from None
+    except ValueError:
+        raise ConfigError(
+            f'{path}, line {line}: {name} is {field[:40]!r}, but must be a number or empty.') from None
 
 # %% ../../nbs/23_report.ipynb #c29ec776
 def smooth(values, # numbers, [N]
            window): # how many of the last values are averaged
-    "Moving mean over the last `window` values, float64 [N], shorter at the start; what is not finite is left out, nan where nothing is left."
+    "Mean over the last `window` values, float64 [N]; what is not finite is left out, nan if nothing is left."
     if window < 1: raise ConfigError(f'window is {window!r}, but must be a whole number of at least 1.')
     values = np.asarray(values, np.float64)
     finite = np.isfinite(values)
-    sums, counts = (np.concatenate([[0.0], np.cumsum(part)]) for part in (np.where(finite, values, 0.0), finite))
+    sums, counts = (np.concatenate([[0.0], np.cumsum(part)])
+                    for part in (np.where(finite, values, 0.0), finite))
     first = np.maximum(np.arange(len(values)) + 1 - window, 0)
     total, count = sums[1:] - sums[first], counts[1:] - counts[first]
     return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
@@ -126,20 +137,24 @@ def minute_ticks(steps, # agent steps, rising, [N]
     return marks, np.interp(marks, np.append(0, minutes), np.append(0, steps))
 
 # %% ../../nbs/23_report.ipynb #c26022d9
-PANELS = (('score', 'Score', 'classic return', 'score_mean'),   # column of episodes.csv, title, unit, column of evaluations.csv
+# column of episodes.csv, title, unit, column of evaluations.csv
+PANELS = (('score', 'Score', 'classic return', 'score_mean'),
           ('x', 'Position', 'largest x, pixels', 'x_mean'),
           ('cleared', 'Clear rate', 'episodes that reach the flag', 'clear_rate'),
           ('length', 'Episode length', 'agent steps', None))
 FLAG_X = 3161  # x position of the flag of level 1-1
-COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000')  # Okabe and Ito, told apart by all eyes
+# Okabe and Ito, told apart by all eyes
+COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000')
 STYLE = ['default', {'font.size': 10, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True,
-                     'axes.titlelocation': 'left', 'axes.titleweight': 'bold', 'grid.color': '#e8e8e8', 'axes.axisbelow': True}]
+                     'axes.titlelocation': 'left', 'axes.titleweight': 'bold', 'grid.color': '#e8e8e8',
+                     'axes.axisbelow': True}]
 
 # %% ../../nbs/23_report.ipynb #7d0ccff4
 def training_data(folder): # the run's folder
-    "The tables and the level that a plot needs; tables without a file are empty, an unknown level is None; raises `ConfigError`."
+    "The tables and the level that a plot needs; tables without a file are empty; raises `ConfigError`."
     folder = RunFolder(folder)
-    data = dict(episodes=read_rows(folder.episodes, needed=COLUMNS['episodes.csv']), evaluations=None, timing=None,
+    data = dict(episodes=read_rows(folder.episodes, needed=COLUMNS['episodes.csv']), evaluations=None,
+                timing=None,
                 level=load_config(folder.config, saved=True).env.level if folder.config.exists() else None)
     for name, path in dict(evaluations=folder.evaluations, timing=folder.timing).items():
         if path.exists() and path.stat().st_size: rows = read_rows(path, needed=COLUMNS[path.name])
@@ -161,13 +176,15 @@ def draw_run(axes, # the four panels
     for axis, (column, _, _, evaluated) in zip(axes, PANELS):
         steps, values = data['episodes']['step'], data['episodes'][column]
         if dots and column != 'cleared':
-            axis.plot(steps, np.where(np.isfinite(values), values, np.nan), '.', color=colour, alpha=0.3, markersize=4.5, markeredgewidth=0)
+            axis.plot(steps, np.where(np.isfinite(values), values, np.nan), '.', color=colour, alpha=0.3,
+                      markersize=4.5, markeredgewidth=0)
         axis.plot(steps, smooth(values, window), color=colour, linewidth=1.8)
         if evaluated is None: continue
         for best, fill in ((0, 'white'), (1, colour)):
             chosen = (data['evaluations']['best'] == 1) == bool(best)
-            axis.plot(data['evaluations']['step'][chosen], data['evaluations'][evaluated][chosen], 'D', color=colour,
-                      markerfacecolor=fill, markersize=6, markeredgewidth=1.3, linestyle='none', zorder=3)
+            axis.plot(data['evaluations']['step'][chosen], data['evaluations'][evaluated][chosen], 'D',
+                      color=colour, markerfacecolor=fill, markersize=6, markeredgewidth=1.3, linestyle='none',
+                      zorder=3)
 
 # %% ../../nbs/23_report.ipynb #2b88610c
 def dress(axes, # the four panels
@@ -192,7 +209,8 @@ def dress(axes, # the four panels
             top.tick_params(labelcolor='#505050')
         if flag and column == 'x':
             axis.axhline(FLAG_X, color='#505050', linewidth=0.8, linestyle='--')
-            axis.annotate('flag', (1, FLAG_X), (-3, 2), xycoords=('axes fraction', 'data'), textcoords='offset points', ha='right', va='bottom', color='#505050')
+            axis.annotate('flag', (1, FLAG_X), (-3, 2), xycoords=('axes fraction', 'data'),
+                          textcoords='offset points', ha='right', va='bottom', color='#505050')
             axis.set_ylim(top=max(axis.get_ylim()[1], FLAG_X * 1.13))
 
 # %% ../../nbs/23_report.ipynb #4ef10135
@@ -204,12 +222,15 @@ def legend_entries(runs, # results of `training_data`
     entries = [Line2D([], [], color=c, linewidth=1.8, label=l) for c, l in zip(colours, labels)]
     if alone:
         entries[0].set_label('training, mean of 100 episodes')
-        entries.append(Line2D([], [], color=colour, marker='.', alpha=0.5, linestyle='none', label='one training episode'))
+        entries.append(Line2D([], [], color=colour, marker='.', alpha=0.5, linestyle='none',
+                              label='one training episode'))
     if any(len(run['evaluations']['step']) for run in runs):
         sticky = sorted({float(s) for run in runs for s in run['evaluations']['sticky'] if np.isfinite(s)})
-        name = 'evaluation with sticky actions ' + ' or '.join(f'{s:g}' for s in sticky) if any(sticky) else 'evaluation'
+        name = ('evaluation with sticky actions ' + ' or '.join(f'{s:g}' for s in sticky) if any(sticky)
+                else 'evaluation')
         marker = dict(color=colour, marker='D', linestyle='none', markersize=6, markeredgewidth=1.3)
-        entries += [Line2D([], [], **marker, markerfacecolor='white', label=name), Line2D([], [], **marker, label='the best so far')]
+        entries += [Line2D([], [], **marker, markerfacecolor='white', label=name),
+                    Line2D([], [], **marker, label='the best so far')]
     return entries
 
 # %% ../../nbs/23_report.ipynb #1e256e2b
@@ -219,21 +240,29 @@ def results_plot(folders, # one run's folder, or several
     folders = [Path(f) for f in ([folders] if isinstance(folders, (str, Path, RunFolder)) else folders)]
     labels = [f.resolve().name for f in folders] if labels is None else list(labels)
     if not folders: raise ConfigError('There is no run to plot; name at least one folder.')
-    if len(labels) != len(folders): raise ConfigError(f'There are {len(labels)} labels, but {len(folders)} folders; each folder needs one.')
+    if len(labels) != len(folders):
+        raise ConfigError(f'There are {len(labels)} labels, but {len(folders)} folders; each folder needs '
+                          'one.')
     runs = [training_data(f) for f in folders]
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(runs))]
     levels = {run['level'] for run in runs}
-    last_step = max([run[name]['step'][-1] for run in runs for name in ('episodes', 'evaluations', 'timing') if len(run[name]['step'])] + [1])
+    last_step = max([run[name]['step'][-1] for run in runs
+                     for name in ('episodes', 'evaluations', 'timing') if len(run[name]['step'])] + [1])
     with matplotlib.style.context(STYLE):
         figure = Figure(figsize=(10, 7), dpi=100, layout='constrained')
         axes = figure.subplots(2, 2).ravel()
         for run, colour in zip(runs, colours): draw_run(axes, run, colour, dots=len(runs) == 1)
         dress(axes, last_step, levels == {'1-1'}, runs[0]['timing'] if len(runs) == 1 else None)
         if not any(len(run['episodes']['step']) for run in runs):
-            for axis in axes: axis.text(0.5, 0.5, 'no finished episode yet', transform=axis.transAxes, ha='center', color='#505050')
-        level = f'level {levels.pop()}' if len(levels) == 1 and None not in levels else 'several levels' if len(levels) > 1 else ''
-        figure.suptitle(', '.join(part for part in (labels[0] if len(runs) == 1 else f'{len(runs)} runs', level) if part), fontsize=13)
-        figure.legend(handles=legend_entries(runs, labels, colours), loc='outside lower center', ncols=4, frameon=False)
+            for axis in axes:
+                axis.text(0.5, 0.5, 'no finished episode yet', transform=axis.transAxes, ha='center',
+                          color='#505050')
+        level = (f'level {levels.pop()}' if len(levels) == 1 and None not in levels else 'several levels'
+                 if len(levels) > 1 else '')
+        figure.suptitle(', '.join(part for part in (labels[0] if len(runs) == 1 else f'{len(runs)} runs',
+                                                    level) if part), fontsize=13)
+        figure.legend(handles=legend_entries(runs, labels, colours), loc='outside lower center', ncols=4,
+                      frameon=False)
     return figure
 
 # %% ../../nbs/23_report.ipynb #9dab75d6
@@ -256,9 +285,12 @@ def ends_of(episodes): # the file episodes.csv of a run, or a list of `Episode`
     names = ('x', 'cleared', 'terminated')
     if isinstance(episodes, (str, Path)):
         rows = read_rows(episodes, needed=COLUMNS['episodes.csv'])
-        usable = (rows['start'] == 'level') & (rows['x'] >= 0) & (rows['x'] < 2**16)  # the game has two bytes for a position
+        # the game has two bytes for a position
+        usable = (rows['start'] == 'level') & (rows['x'] >= 0) & (rows['x'] < 2**16)
         x, cleared, terminated = (rows[name][usable] for name in names)
-    else: x, cleared, terminated = (np.array([getattr(e, name) for e in episodes], np.float64) for name in names)
+    else:
+        x, cleared, terminated = (np.array([getattr(e, name) for e in episodes], np.float64)
+                                  for name in names)
     return Ends(x, np.where(cleared == 1, 'cleared', np.where(terminated == 1, 'killed', 'stuck')))
 
 # %% ../../nbs/23_report.ipynb #4ac16baa
@@ -275,7 +307,7 @@ def ended_in(ends, # `Ends`
 # %% ../../nbs/23_report.ipynb #451aeb47
 def screens(level, # world and stage
             tape): # the byte of every frame
-    "Play a tape in a fresh console; yields where the screen's left border is in the level, in pixels, and the screen without the score, uint8 [208, 256, 3]."
+    "Play a tape; yields where the screen is in the level, in pixels, and the screen, uint8 [208, 256, 3]."
     from mario_dqn.env import MarioEnv
     game = MarioEnv(level)
     try:
@@ -292,21 +324,24 @@ def most_frequent(values): # whole numbers, [N, M]
     "The value that stands most often in each column, [M]; of equally frequent ones the smallest."
     values = np.sort(values, axis=0)
     row = np.arange(len(values))[:, None]
-    begins = np.diff(values, axis=0, prepend=values[:1] - 1) != 0                  # [N, M], where a run begins
+    begins = np.diff(values, axis=0, prepend=values[:1] - 1) != 0  # [N, M], where a run begins
     length = row - np.maximum.accumulate(np.where(begins, row, 0), axis=0)         # of the run so far, less 1
     return np.take_along_axis(values, length.argmax(axis=0)[None], axis=0)[0]
 
 # %% ../../nbs/23_report.ipynb #b2909e9f
 def level_picture(level, # world and stage
                   *tapes): # bytes of every frame, one tape or several
-    "The level as far as the tapes come, stitched from the game's screens: uint8 [208, width, 3]; raises `ConfigError`."
+    "The level as far as the tapes come, made of screens, uint8 [208, width, 3]; raises `ConfigError`."
     kept = {}
     for number, tape in enumerate(tapes):
         for border, screen in screens(level, tape): kept.setdefault((number, border // 4), (border, screen))
-    if not kept: raise ConfigError('There is no tape to draw the level from, or it is empty; one frame is needed at least.')
+    if not kept:
+        raise ConfigError('There is no tape to draw the level from, or it is empty; one frame is needed at '
+                          'least.')
     borders = np.array([border for border, _ in kept.values()])                    # [K]
     shown = np.stack([screen for _, screen in kept.values()])                      # [K, 208, 256, 3]
-    colours = shown.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)    # [K, 208, 256], a number for each colour
+    # [K, 208, 256], a number for each colour
+    colours = shown.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
     picture = np.zeros((colours.shape[1], borders.max() + colours.shape[2]), np.int32)
     for x in range(picture.shape[1]):
         seen = np.flatnonzero((borders <= x) & (x < borders + colours.shape[2]))
@@ -320,17 +355,22 @@ def strips(ends, # `Ends`
            picture, # of `level_picture`, or None for the bands alone
            stretch, # length of a stretch, in pixels
            rows): # how many strips
-    "A figure with the level in strips; returns it, its axes, the borders of the stretches [S + 1] and the height at which the bands begin."
-    if stretch < 1 or rows < 1: raise ConfigError(f'stretch is {stretch!r} and rows is {rows!r}, but both must be whole numbers of at least 1.')
+    "A figure with the level in strips; returns it, its axes, borders [S + 1], and where the bands begin."
+    if stretch < 1 or rows < 1:
+        raise ConfigError(f'stretch is {stretch!r} and rows is {rows!r}, but both must be whole numbers of '
+                          'at least 1.')
     base, width = (0, 1) if picture is None else picture.shape[:2]
     width = max(width, int(ends.x.max(initial=0)) + 1)
-    each = -(-width // (stretch * rows))                                           # stretches in a strip, rounded up
+    each = -(-width // (stretch * rows))  # stretches in a strip, rounded up
     edges, span = np.arange(each * rows + 1) * stretch, each * stretch
-    figure = Figure(figsize=(10, rows * (9.4 * (base + BAND) / span + 0.3) + 0.8), dpi=90, layout='constrained')
+    figure = Figure(figsize=(10, rows * (9.4 * (base + BAND) / span + 0.3) + 0.8), dpi=90,
+                    layout='constrained')
     axes = figure.subplots(rows, squeeze=False)[:, 0]
     for i, axis in enumerate(axes):
         part = picture[:, i * span:(i + 1) * span] if base else np.zeros((0, 0, 3))
-        if part.size: axis.imshow(part, extent=(i * span, i * span + part.shape[1], 0, base), interpolation='nearest')  # sharp pixels
+        # sharp pixels
+        if part.size:
+            axis.imshow(part, extent=(i * span, i * span + part.shape[1], 0, base), interpolation='nearest')
         axis.set(xlim=(i * span, (i + 1) * span), ylim=(0, base + BAND), aspect='equal')
         axis.tick_params(labelsize=8)
         axis.grid(False)
@@ -342,7 +382,7 @@ def death_map(episodes, # the file episodes.csv of a run, or a list of `Episode`
               picture=None, # of `level_picture`, or None for the bars alone
               stretch=64, # length of a stretch, in pixels
               rows=4): # strips that the level is cut into
-    "Where episodes ended and how, over the picture of the level, as a Matplotlib figure; raises `ConfigError`."
+    "Where episodes ended and how, over the picture of the level, as a figure; raises `ConfigError`."
     ends = ends_of(episodes)
     with matplotlib.style.context(STYLE):
         figure, axes, edges, base = strips(ends, picture, stretch, rows)
@@ -352,19 +392,24 @@ def death_map(episodes, # the file episodes.csv of a run, or a list of `Episode`
         for axis in axes:
             top = np.full(len(came), float(base))
             for name, colour in OUTCOMES.items():
-                axis.bar(edges[:-1], ended[name] * scale, stretch, top, align='edge', color=colour, edgecolor='white', linewidth=0.6)
+                axis.bar(edges[:-1], ended[name] * scale, stretch, top, align='edge', color=colour,
+                         edgecolor='white', linewidth=0.6)
                 top += ended[name] * scale
             for i in np.flatnonzero(ended['killed'] + ended['cleared']):
                 text = f'{ended["killed"][i]}/{came[i]}' if ended['killed'][i] else ''
-                if ended['cleared'][i]: text = f'{ended["cleared"][i]} cleared' + (f', {text}' if text else '')
-                axis.text(edges[i] + stretch / 2, min(top[i], base + 0.77 * BAND) + 1, text, ha='center', va='bottom', fontsize=7, clip_on=True)
+                if ended['cleared'][i]:
+                    text = f'{ended["cleared"][i]} cleared' + (f', {text}' if text else '')
+                axis.text(edges[i] + stretch / 2, min(top[i], base + 0.77 * BAND) + 1, text, ha='center',
+                          va='bottom', fontsize=7, clip_on=True)
             marks = [mark for mark in MaxNLocator(3, integer=True).tick_values(0, most) if 0 <= mark <= most]
             axis.set_yticks([base + mark * scale for mark in marks], [f'{mark:.0f}' for mark in marks])
         totals = ', '.join(f'{np.sum(ends.outcome == name)} {name}' for name in OUTCOMES)
         figure.suptitle(f'Where {len(ends.x)} episodes ended: {totals}', fontsize=12)
         cut = ' (bar cut off)' if (sum(ended.values()) * scale).max() > BAND else ''
-        labels = dict(killed='killed (figures: of those that came this far)', stuck='stuck', cleared='cleared' + cut)
-        figure.legend(handles=[Patch(color=colour, label=labels[name]) for name, colour in OUTCOMES.items()], loc='outside lower center', ncols=3, frameon=False)
+        labels = dict(killed='killed (figures: of those that came this far)', stuck='stuck',
+                      cleared='cleared' + cut)
+        figure.legend(handles=[Patch(color=colour, label=labels[name]) for name, colour in OUTCOMES.items()],
+                      loc='outside lower center', ncols=3, frameon=False)
     return figure
 
 # %% ../../nbs/23_report.ipynb #f81c63cf
@@ -372,7 +417,7 @@ def exposure_map(episodes, # the file episodes.csv of a run, or a list of `Episo
                  picture=None, # of `level_picture`, or None for the bands alone
                  stretch=64, # length of a stretch, in pixels
                  rows=4): # strips that the level is cut into
-    "Which share of the episodes came how far, over the picture of the level, as a Matplotlib figure; raises `ConfigError`."
+    "Which share of the episodes came how far, over the picture of the level; raises `ConfigError`."
     ends = ends_of(episodes)
     with matplotlib.style.context(STYLE):
         figure, axes, edges, base = strips(ends, picture, stretch, rows)
@@ -381,9 +426,12 @@ def exposure_map(episodes, # the file episodes.csv of a run, or a list of `Episo
             axis.stairs(base + 0.75 * BAND * share, edges, baseline=base, fill=True, color=COLOURS[0])
             for left, seen in zip(edges[:-1], share):
                 width = min(stretch, picture.shape[1] - left) if base else 0
-                if width > 0: axis.bar(left, base, width, align='edge', color='black', alpha=0.85 * (1 - seen), linewidth=0)
+                if width > 0:
+                    axis.bar(left, base, width, align='edge', color='black', alpha=0.85 * (1 - seen),
+                             linewidth=0)
             axis.set_yticks([base + 0.75 * BAND * mark for mark in (0, 0.5, 1)], ['0 %', '50 %', '100 %'])
-        figure.suptitle(f'How far {len(ends.x)} episodes came: the share that came into each stretch', fontsize=12)
+        figure.suptitle(f'How far {len(ends.x)} episodes came: the share that came into each stretch',
+                        fontsize=12)
     return figure
 
 # %% ../../nbs/23_report.ipynb #2fcfc8cf
@@ -392,7 +440,8 @@ def load_json(path): # a JSON file
     try: data = json.loads(read_text(path, 'JSON', limit=2**24), parse_constant=lambda _: None)
     except ConfigError: raise
     except (ValueError, RecursionError) as e: raise ConfigError(f'{path} is not valid JSON: {e}.') from None
-    if not isinstance(data, dict): raise ConfigError(f'{path} holds {type(data).__name__}, but must hold an object with named values.')
+    if not isinstance(data, dict):
+        raise ConfigError(f'{path} holds {type(data).__name__}, but must hold an object with named values.')
     return data
 
 def finite(value): # anything
@@ -413,25 +462,34 @@ def percent(share): # 0 to 1
 
 def rate_text(condition): # a condition of results.json
     "The clear rate under a condition, in the form that fits it."
-    cleared, episodes, rate, low, high, paths = (finite(condition.get(k)) for k in ('cleared', 'episodes', 'clear_rate', 'clear_low', 'clear_high', 'paths'))
+    names = ('cleared', 'episodes', 'clear_rate', 'clear_low', 'clear_high', 'paths')
+    cleared, episodes, rate, low, high, paths = (finite(condition.get(name)) for name in names)
     if condition.get('name') == 'noops':
         if cleared is None or episodes is None: return '–'
-        return f'{cleared:.0f} of {episodes:.0f}' + ('' if paths is None else f', {paths:.0f} distinct path{"" if paths == 1 else "s"}')
+        return f'{cleared:.0f} of {episodes:.0f}' + ('' if paths is None
+                                                     else f', {paths:.0f} distinct '
+                                                          f'path{"" if paths == 1 else "s"}')
     if rate is None: return '–'
     if episodes == 1: return 'cleared' if rate == 1 else 'not cleared'
-    return f'{percent(rate)} %' + ('' if low is None or high is None else f' ({percent(low)}–{percent(high)})')
+    return f'{percent(rate)} %' + ('' if low is None or high is None
+                                   else f' ({percent(low)}–{percent(high)})')
 
 # %% ../../nbs/23_report.ipynb #133ebc03
 def players(results): # content of results.json
     "The players as a dict of label → dict of condition name → condition; raises `ConfigError`."
-    def bad(what): return ConfigError(f'The results have no {what}; they were not written by this version, or were damaged.')
+    def bad(what):
+        return ConfigError(f'The results have no {what}; they were not written by this version, or were '
+                           'damaged.')
     table = {}
-    if not isinstance(results, dict) or not isinstance(results.get('players'), list): raise bad('list of players')
+    if not isinstance(results, dict) or not isinstance(results.get('players'), list):
+        raise bad('list of players')
     for player in results['players']:
-        if not isinstance(player, dict) or not isinstance(player.get('conditions'), list): raise bad('list of conditions for each player')
+        if not isinstance(player, dict) or not isinstance(player.get('conditions'), list):
+            raise bad('list of conditions for each player')
         label = str(player.get('label', player.get('name', '–')))
         if label in table: raise bad(f'single player of the label {label}')
-        if not all(isinstance(c, dict) and isinstance(c.get('name'), str) for c in player['conditions']): raise bad(f'name for each condition of {label}')
+        if not all(isinstance(c, dict) and isinstance(c.get('name'), str) for c in player['conditions']):
+            raise bad(f'name for each condition of {label}')
         table[label] = {c['name']: c for c in player['conditions']}
     return table
 
@@ -440,7 +498,8 @@ def markdown_table(header, # column titles
                    left=1): # how many columns stand left; the others stand right
     "A Markdown table."
     def line(cells): return '| ' + ' | '.join(plain(c).replace('|', '\\|') for c in cells) + ' |'
-    return '\n'.join([line(header), '|---' * left + '|---:' * (len(header) - left) + '|'] + [line(row) for row in rows]) + '\n'
+    return '\n'.join([line(header), '|---' * left + '|---:' * (len(header) - left) + '|']
+                     + [line(row) for row in rows]) + '\n'
 
 def plain(value): # anything
     "A value as one line of text that Markdown does not read as HTML."
@@ -458,18 +517,22 @@ def results_table(results): # content of results.json
         return label if episodes == [1] else f'{label}, {" or ".join(f"{e:.0f}" for e in episodes)} games'
     first = next(iter(conditions))
     rows = [[label] + [rate_text(row.get(name, {})) for name in conditions] +
-            [table_number(row.get(first, {}).get(key)) for key in ('score_mean', 'score_iqm', 'x_mean')] for label, row in table.items()]
-    note = (f'Clear rate under each condition, with its 95 % interval where games differ by chance. '
+            [table_number(row.get(first, {}).get(key)) for key in ('score_mean', 'score_iqm', 'x_mean')]
+            for label, row in table.items()]
+    note = ('Clear rate under each condition, with its 95 % interval where games differ by chance. '
             f'Score and x (largest position, in pixels): {plain(conditions[first].get("label", first))}.')
-    return markdown_table(['player'] + [title(name) for name in conditions] + ['mean score', 'IQM score', 'mean x'], rows) + '\n' + note + '\n'
+    return markdown_table(['player'] + [title(name) for name in conditions]
+                          + ['mean score', 'IQM score', 'mean x'], rows) + '\n' + note + '\n'
 
 # %% ../../nbs/23_report.ipynb #5c7fe2dd
 def details_table(results): # content of results.json
-    "Every number of the final evaluation as a Markdown table, a row for each player and condition; raises `ConfigError`."
+    "Every number of the final evaluation as a Markdown table; raises `ConfigError`."
     keys = ('score_mean', 'score_iqm', 'x_mean', 'x_iqm', 'length_mean')
-    rows = [[label, c.get('label', name), table_number(c.get('episodes')), rate_text(c)] + [table_number(c.get(key)) for key in keys]
+    rows = [[label, c.get('label', name), table_number(c.get('episodes')), rate_text(c)]
+            + [table_number(c.get(key)) for key in keys]
             for label, row in players(results).items() for name, c in row.items()]
-    return markdown_table(['player', 'condition', 'games', 'clear rate', 'mean score', 'IQM score', 'mean x', 'IQM x', 'mean length'], rows, left=2)
+    return markdown_table(['player', 'condition', 'games', 'clear rate', 'mean score', 'IQM score', 'mean x',
+                           'IQM x', 'mean length'], rows, left=2)
 
 # %% ../../nbs/23_report.ipynb #50940f92
 def run_row(path): # a run's folder
@@ -478,7 +541,8 @@ def run_row(path): # a run's folder
     level = load_config(folder.config, saved=True).env.level
     machine = load_json(folder.machine) if folder.machine.exists() else {}
     steps, seconds = finite(machine.get('steps')), finite(machine.get('seconds'))
-    if folder.timing.exists() and folder.timing.stat().st_size and None in (steps, seconds):  # not finished: as far as it has come
+    # not finished: as far as it has come
+    if folder.timing.exists() and folder.timing.stat().st_size and None in (steps, seconds):
         rows = read_rows(folder.timing, needed=COLUMNS['timing.csv'])
         if len(rows['step']): steps, seconds = rows['step'][-1], rows['seconds'][-1]
     results = load_json(folder.results) if folder.results.exists() else dict(players=[])
@@ -486,22 +550,27 @@ def run_row(path): # a run's folder
     agent = [p for p in results['players'] if p.get('name') == 'agent']
     sticky = next((c for p in agent for c in p['conditions'] if c['name'] == 'sticky'), {})
     minutes = None if seconds is None else seconds / 60
-    return [level, table_number(steps), table_number(minutes, 1 if minutes and minutes < 10 else 0), rate_text(sticky), table_number(sticky.get('score_mean'))]
+    return [level, table_number(steps), table_number(minutes, 1 if minutes and minutes < 10 else 0),
+            rate_text(sticky), table_number(sticky.get('score_mean'))]
 
 # %% ../../nbs/23_report.ipynb #dd9a85d9
 def runs_table(save_folder): # the folder that holds the runs
     "All runs as a table of plain text; raises `ConfigError` if the folder cannot be read."
     try: paths = sorted(p for p in Path(save_folder).iterdir() if (p / 'config.toml').is_file())
-    except OSError as e: raise ConfigError(f'{save_folder} cannot be read as a folder of runs: {reason(e)}.') from None
+    except OSError as e:
+        raise ConfigError(f'{save_folder} cannot be read as a folder of runs: {reason(e)}.') from None
     if not paths: return f'There are no runs in {save_folder} yet.'
     rows = [['run', 'level', 'agent steps', 'minutes', 'clear rate, sticky actions', 'mean score']]
     for path in paths:
         name = ''.join(c if c.isprintable() else '?' for c in path.name)
         try: rows.append([name] + run_row(path))
-        except ConfigError as e: rows.append([name, 'damaged: ' + ' '.join(str(e).replace(f'{path}/', '').split())])
+        except ConfigError as e:
+            rows.append([name, 'damaged: ' + ' '.join(str(e).replace(f'{path}/', '').split())])
     whole = [row for row in rows if len(row) == len(rows[0])]
     widths = [max(len(row[i]) for row in (rows if i == 0 else whole)) for i in range(len(rows[0]))]
-    def line(row): return '  '.join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))
+    def line(row):
+        return '  '.join(cell.ljust(w) if i < 2 else cell.rjust(w) for i,
+                         (cell, w) in enumerate(zip(row, widths)))
     return '\n'.join(line(row).rstrip() for row in rows)
 
 # %% ../../nbs/23_report.ipynb #f402b943
@@ -542,19 +611,27 @@ def card_training(machine): # content of machine.json
     "How, where and in what time the run was made, as Markdown."
     command, versions = machine.get('command'), machine.get('versions')
     if isinstance(command, list): command = shlex.join(map(str, command))
-    text = f'```bash\n{" ".join(command.splitlines())}\n```\n\n' if isinstance(command, str) and command.strip() else ''
-    rows = [[name, machine[key]] for key, name in (('processor', 'processor'), ('cores', 'cores'), ('graphics', 'graphics processor'), ('threads', 'threads of the network'),
+    text = (f'```bash\n{" ".join(command.splitlines())}\n```\n\n'
+            if isinstance(command, str) and command.strip() else '')
+    rows = [[name, machine[key]] for key,
+            name in (('processor', 'processor'), ('cores', 'cores'), ('graphics', 'graphics processor'),
+                     ('threads', 'threads of the network'),
                                                    ('backend', 'backend of Keras')) if key in machine]
     if finite(machine.get('steps')) is not None: rows.append(['agent steps', table_number(machine['steps'])])
-    if finite(machine.get('seconds')) is not None: rows.append(['time, start of the process to last update', duration_text(machine['seconds'])])
-    if finite(machine.get('peak_memory_bytes')) is not None: rows.append(['peak memory', size_text(machine['peak_memory_bytes'])])
-    if isinstance(versions, dict): rows.append(['versions', ', '.join(f'{name} {version}' for name, version in versions.items())])
+    if finite(machine.get('seconds')) is not None:
+        rows.append(['time, start of the process to last update', duration_text(machine['seconds'])])
+    if finite(machine.get('peak_memory_bytes')) is not None:
+        rows.append(['peak memory', size_text(machine['peak_memory_bytes'])])
+    if isinstance(versions, dict):
+        rows.append(['versions', ', '.join(f'{name} {version}' for name, version in versions.items())])
     return text + (markdown_table(['training', ''], rows, left=2) if rows else '')
 
 # %% ../../nbs/23_report.ipynb #b5b97d4a
 PROTOCOL = dict(
-    sticky='{episodes} games in which each frame of the emulator repeats the buttons of the frame before with probability {sticky} (Machado et al. 2018). This is the number to quote.',
-    noops='{episodes} games, one for each number of frames without a button at the start, from 0 on. Where two of them take the same path they are the same game, so distinct paths are counted.',
+    sticky='{episodes} games in which each frame of the emulator repeats the buttons of the frame before '
+           'with probability {sticky} (Machado et al. 2018). This is the number to quote.',
+    noops='{episodes} games, one for each number of frames without a button at the start, from 0 on. Where '
+          'two of them take the same path they are the same game, so distinct paths are counted.',
     epsilon='{episodes} games in which each action is replaced by a random one with probability {epsilon}.',
     single='one game without any chance, the same whenever it is played.')
 
@@ -564,10 +641,13 @@ def card_protocol(results): # content of results.json
     lines = []
     for name, sentence in PROTOCOL.items():
         if name not in conditions: continue
-        values = {k: '–' if finite(v := conditions[name].get(k)) is None else f'{v:g}' for k in ('episodes', 'sticky', 'noops', 'epsilon')}
+        values = {k: '–' if finite(v := conditions[name].get(k)) is None else f'{v:g}'
+                  for k in ('episodes', 'sticky', 'noops', 'epsilon')}
         lines.append(f'- *{plain(conditions[name].get("label", name))}*: {sentence.format(**values)}')
-    lines.append("- Apart from that, the best action by the network is always taken. No seed of these games served in training or in choosing the weights. "
-                 'Score is the classic return, unscaled; IQM is the mean of the middle half (Agarwal et al. 2021); intervals are '
+    lines.append("- Apart from that, the best action by the network is always taken. No seed of these games "
+                 "served in training or in choosing the weights. "
+                 'Score is the classic return, unscaled; IQM is the mean of the middle half (Agarwal et al. '
+                 '2021); intervals are '
                  "Wilson's (1927), of 95 %.")
     return '\n'.join(lines) + '\n'
 
@@ -577,10 +657,12 @@ def card_files(folder): # the run's folder
     rows = []
     for name, meaning in FILES.items():
         path = Path(folder) / name
-        inside = sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path] if path.is_file() else []
+        inside = (sorted(p for p in path.rglob('*') if p.is_file()) if path.is_dir() else [path]
+                  if path.is_file() else [])
         if not inside: continue
         if path.is_dir(): meaning += f', {len(inside)} file{"" if len(inside) == 1 else "s"}'
-        rows.append([f'`{name}{"/" if path.is_dir() else ""}`', meaning, size_text(sum(p.stat().st_size for p in inside))])
+        rows.append([f'`{name}{"/" if path.is_dir() else ""}`', meaning,
+                     size_text(sum(p.stat().st_size for p in inside))])
     return markdown_table(['file', 'content', 'size'], rows, left=2)
 
 # %% ../../nbs/23_report.ipynb #53d1a1d4
@@ -611,36 +693,46 @@ def card_opening(name, # of the run
     steps, seconds = finite(machine.get('steps')), finite(machine.get('seconds'))
     if steps is not None: text += f' It was trained for {table_number(steps)} agent steps'
     if steps is not None and seconds is not None: text += f', which took {duration_text(seconds)}'
-    if steps is not None: text += ', from the weights of an earlier run on.' if from_other_weights(machine) else '.'
+    if steps is not None:
+        text += ', from the weights of an earlier run on.' if from_other_weights(machine) else '.'
     agent = next((p for p in results['players'] if p.get('name') == 'agent'), dict(conditions=[]))
     sticky = next((c for c in agent['conditions'] if c['name'] == 'sticky'), {})
     if finite(sticky.get('clear_rate')) is not None:
-        text += f' With sticky actions it reached the flag in {rate_text(sticky)} of {table_number(sticky.get("episodes"))} games.'
+        games = table_number(sticky.get('episodes'))
+        text += f' With sticky actions it reached the flag in {rate_text(sticky)} of {games} games.'
     return text + '\n'
 
 # %% ../../nbs/23_report.ipynb #40fd5a27
 def model_card(folder): # the run's folder
-    "The model card of a run as Markdown, from the files that are there; raises `ConfigError` if one is damaged."
+    "The model card of a run as Markdown, from the files that are there; raises `ConfigError`."
     folder = RunFolder(folder)
-    if not folder.path.is_dir(): raise ConfigError(f"{folder.path} is not a folder; a model card is made from a run's folder.")
+    if not folder.path.is_dir():
+        raise ConfigError(f"{folder.path} is not a folder; a model card is made from a run's folder.")
     name = folder.path.resolve().name
     level = load_config(folder.config, saved=True).env.level if folder.config.exists() else None
     machine, results = (load_json(p) if p.exists() else {} for p in (folder.machine, folder.results))
     results = results or dict(players=[])
     players(results)  # raises if the results are damaged
-    limits = LIMITS.format(level=f'level {level}' if level else 'one level', seen='' if from_other_weights(machine) else ' It has never seen another one.')
+    limits = LIMITS.format(level=f'level {level}' if level else 'one level',
+                           seen='' if from_other_weights(machine) else ' It has never seen another one.')
     parts = [card_opening(name, level, machine, results)]
-    if (folder.recordings / 'final.gif').exists(): parts.append('![A game that it played](recordings/final.gif)\n')
-    if results['players']: parts += ['## Results\n', results_table(results), '## How it was evaluated\n', card_protocol(results)]
+    if (folder.recordings / 'final.gif').exists():
+        parts.append('![A game that it played](recordings/final.gif)\n')
+    if results['players']:
+        parts += ['## Results\n', results_table(results), '## How it was evaluated\n', card_protocol(results)]
     if training := card_training(machine): parts += ['## How it was trained\n', training]
-    if folder.plot.exists(): parts.append('![Score, position, clear rate and episode length during training](results.png)\n')
+    if folder.plot.exists():
+        parts.append('![Score, position, clear rate and episode length during training](results.png)\n')
     if folder.notes.exists(): parts.append(read_text(folder.notes, 'notes'))
     place = run_words(folder)
-    parts += ['## How to use it\n', f'```bash\nmario_dqn infer --path {place}                  # watch it play\n'
+    parts += ['## How to use it\n',
+              f'```bash\nmario_dqn infer --path {place}                  # watch it play\n'
               f'mario_dqn evaluate --path {place} --protocol    # evaluate it again\n```\n']
     if results['players']: parts += ['## All numbers\n', details_table(results)]
     parts += ['## Files\n', card_files(folder), '## Limits\n', limits,
-              '## Licence\n', "The weights are under the MIT licence. The game's ROM isn't part of this folder, and belongs to its owner.\n"]
+              '## Licence\n',
+              "The weights are under the MIT licence. The game's ROM isn't part of this folder, and belongs "
+              "to its owner.\n"]
     return '\n'.join(parts)
 
 # %% ../../nbs/23_report.ipynb #397e2ff3

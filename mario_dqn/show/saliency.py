@@ -15,13 +15,13 @@ from ..run.files import import_keras
 keras = import_keras()
 
 def network_above_pixels(agent): # an `Agent`
-    "The network that acts, as a model of numbers from 0 to 1, float32 [B, size, size, stack], which have a gradient; bytes have none."
+    "The network that acts, on numbers from 0 to 1, float32 [B, size, size, stack]: bytes have no gradient."
     return keras.Model(agent.actor.get_layer('unit_range').output, agent.actor.output)
 
 def input_gradient(network, # of `network_above_pixels`
                    pixels, # numbers from 0 to 1, float32 [1, size, size, stack]
                    action): # number of the action
-    "The gradient of an action's value for each number, float32 [size, size, stack]; raises `ConfigError` on a backend other than TensorFlow and JAX."
+    "The gradient of an action's value, float32 [size, size, stack]; raises `ConfigError` on other backends."
     backend = keras.backend.backend()
     if backend == 'tensorflow':
         import tensorflow
@@ -32,7 +32,8 @@ def input_gradient(network, # of `network_above_pixels`
         return watched.gradient(value, pixels).numpy()[0]
     if backend == 'jax':
         import jax
-        weights = [[v.value for v in part] for part in (network.trainable_variables, network.non_trainable_variables)]
+        weights = [[v.value for v in part]
+                   for part in (network.trainable_variables, network.non_trainable_variables)]
         return np.asarray(jax.grad(lambda x: network.stateless_call(*weights, x)[0][0, action])(pixels))[0]
     raise ConfigError(f'The backend of Keras is {backend!r}, but gradients of pixels need tensorflow or jax.')
 
@@ -49,11 +50,11 @@ def occlusion_map(values, # a function uint8 [B, stack, size, size] → float32 
                   action, # number of the action
                   patch=12, # side of the cover, in pixels
                   step=6): # from one cover to the next, in pixels
-    "By how much the value of an action falls where the picture is covered, float32 [size, size]; the mean over all covers of a pixel."
+    "By how much an action loses value where the picture is covered, float32 [size, size], a mean."
     size = observation.shape[-1]
-    starts = sorted({*range(0, size - patch + 1, step), size - patch})                         # the last cover ends at the border
+    starts = sorted({*range(0, size - patch + 1, step), size - patch})  # the last cover ends at the border
     corners = [(y, x) for y in starts for x in starts]
-    covered = np.repeat(observation[None], len(corners) + 1, axis=0)                           # [corners + 1, stack, size, size]
+    covered = np.repeat(observation[None], len(corners) + 1, axis=0)  # [corners + 1, stack, size, size]
     for picture, (y, x) in zip(covered, corners):
         part = picture[:, y:y + patch, x:x + patch]
         part[:] = part.mean(axis=(1, 2), keepdims=True)
@@ -71,18 +72,25 @@ def cover(size): # height and width of an observation, in pixels
 
 # %% ../../nbs/21_saliency.ipynb #ec475a0d
 METHODS = {
-    'gradient': ('gradient × input', 'How much the value of the chosen action would change if a pixel became a little brighter, times its brightness, summed over the '
+    'gradient': ('gradient × input',
+                 'How much the value of the chosen action would change if a pixel became a little brighter, '
+                 'times its brightness, summed over the '
                  'frames. It does not show what black pixels, or large changes, would do, nor why.'),
-    'occlusion': ('occlusion', 'By how much the value of the chosen action falls (orange) or rises (blue) when a square of {patch} × {patch} pixels is painted over in every '
-                  'frame. It does not show what two squares do together, and a painted square is something the network has never seen.'),
+    'occlusion': ('occlusion',
+                  'By how much the value of the chosen action falls (orange) or rises (blue) when a square '
+                  'of {patch} × {patch} pixels is painted over in every '
+                  'frame. It does not show what two squares do together, and a painted square is something '
+                  'the network has never seen.'),
 } # label, and what it says; {patch} stands for the side of the cover
 
 def saliency(method, # a key of `METHODS`
              agent, # an `Agent`
              observation, # uint8 [stack, size, size]
              action): # number of the action
-    "A map of what a decision depends on, int8 [size, size], -127 to 127, where its largest entry has 127 or -127; raises `ConfigError`."
-    if method not in METHODS: raise ConfigError(f'method is {method!r}, but must be one of {", ".join(METHODS)}.')
-    if method == 'gradient': heat = np.abs(gradient_times_input(network_above_pixels(agent), observation, action)).sum(axis=0)
+    "What a decision depends on, int8 [size, size], its largest entry 127 or -127; raises `ConfigError`."
+    if method not in METHODS:
+        raise ConfigError(f'method is {method!r}, but must be one of {", ".join(METHODS)}.')
+    if method == 'gradient':
+        heat = np.abs(gradient_times_input(network_above_pixels(agent), observation, action)).sum(axis=0)
     else: heat = occlusion_map(agent.q_values, observation, action, *cover(observation.shape[-1]))
     return np.round(127 * heat / max(np.abs(heat).max(), 1e-12)).astype(np.int8)
