@@ -24,7 +24,7 @@ setup(
     python_requires=f'>={config["min_python"]}',
     packages=['mario_dqn', 'mario_dqn.run', 'mario_dqn.show', 'mario_dqn.shipped'],
     package_dir={'mario_dqn': 'mario_dqn', 'mario_dqn.shipped': 'save'},
-    package_data={'mario_dqn': ['baselines.json'], 'mario_dqn.show': ['player.js', 'player.css'], 'mario_dqn.shipped': ['1-1/*.toml', '1-1/*.npz', '1-1/*.json', '1-1/*.csv', '1-1/*.png', '1-1/*.md']},
+    package_data={'mario_dqn': ['baselines.json'], 'mario_dqn.show': ['player.js', 'player.css', 'card.md'], 'mario_dqn.shipped': ['1-1/*.toml', '1-1/*.npz', '1-1/*.json', '1-1/*.csv', '1-1/*.png', '1-1/*.md']},
     install_requires=config['requirements'].split(),
     extras_require={name: config[f'{name}_requirements'].split() for name in ('dev', 'cuda', 'jax')},
     entry_points={'console_scripts': config['console_scripts'].split()},

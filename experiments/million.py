@@ -13,7 +13,7 @@ from mario_dqn.run.checkpoint import build_agent
 from mario_dqn.settings import Config
 from mario_dqn.env import TRAINING, episode_seed, make_env
 from mario_dqn.replay import Replay, replay_bytes
-from mario_dqn.run.train import kernel_numbers
+from mario_dqn.run.room import kernel_numbers
 
 CAPACITY, EPISODES, REPEATS = 1_000_000, 16, 200
 

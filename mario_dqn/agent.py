@@ -9,7 +9,7 @@ __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target
 # %% ../nbs/05_agent.ipynb #1a27a37f
 from typing import NamedTuple
 import numpy as np
-from .settings import AgentConfig, shown
+from .settings import AgentConfig, excerpt
 from .network import (bell, expectation, frames_last, outputs_with, q_layers, q_network,
                                training_layers)
 from .run.files import import_keras
@@ -181,7 +181,7 @@ class Agent:
                  seed=0, # decides the initial weights
                  layers=q_layers): # the function that makes the layers, as for `q_network`
         if not isinstance(config, AgentConfig):
-            raise TypeError(f'config is {shown(config)}, but must be an AgentConfig.')
+            raise TypeError(f'config is {excerpt(config)}, but must be an AgentConfig.')
         self.config, self.updates = config, 0
         self.observation_shape, self.action_count = tuple(observation_shape), action_count
         self.online, self.target = (q_network(observation_shape, action_count, config, seed, name, layers)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Place', 'COMMANDS', 'home_or_folder', 'maybe', 'Options', 'Start', 'NewRun', 'AgentOptions', 'first_settings',
-           'Output', 'Terminated', 'terminable', 'interrupt_code', 'write_films', 'measured', 'measure', 'TrainOptions',
-           'train_command', 'finish', 'resume_words', 'report', 'measure_run', 'resume_run', 'ResumeOptions',
-           'resume_command', 'agreed', 'offer', 'start_weights', 'saved_agent', 'window_trouble', 'show',
-           'InferOptions', 'infer_command', 'make_folder', 'EvaluateOptions', 'evaluate_command', 'PlotOptions',
+           'Output', 'Terminated', 'terminable', 'interrupt_code', 'write_films', 'play_protocol', 'measure',
+           'TrainOptions', 'train_command', 'finish', 'resume_words', 'report', 'measure_run', 'resume_run',
+           'ResumeOptions', 'resume_command', 'ask_consent', 'offer', 'start_weights', 'saved_agent', 'window_trouble',
+           'show', 'InferOptions', 'infer_command', 'make_folder', 'EvaluateOptions', 'evaluate_command', 'PlotOptions',
            'plot_command', 'list_command', 'BenchOptions', 'bench_command', 'BaselinesOptions', 'baselines_command',
            'values_of', 'field_of', 'flags_of', 'near', 'refuse', 'parse', 'system_words', 'main']
 
@@ -21,9 +21,9 @@ from pydantic import BeforeValidator, Field
 from tyro._errors import on_parse_error
 from tyro.conf import arg, subcommand
 from .settings import (AgentConfig, Config, ConfigError, EnvConfig, PRESETS, RunConfig, Settings,
-                                TrainingError, allowed, limit, one_line, preset, reason, shown,
+                                TrainingError, describe, limit, one_line, preset, reason, excerpt,
                                 with_values)
-from .run.files import (RunFolder, byproduct, kept_signals, load_config, progress_bar,
+from .run.files import (RunFolder, byproduct, keep_signals, load_config, progress_bar,
                                  quiet_stderr, read_text, save_root, shipped_agent, write_atomic)
 
 # %% ../nbs/31_cli.ipynb #070447e4
@@ -136,19 +136,19 @@ def write_films(folder, # `RunFolder`
                 folder.recordings.mkdir(exist_ok=True)
                 write(folder.recordings / name, frames_of(episode))
 
-def measured(agent, # `Agent`
+def play_protocol(agent, # `Agent`
              config, # its `Config`
              make_env, # the function that makes its environment
              say): # is given a sentence if kept rows cannot be read
     "Results of the protocol, also of players that do not learn, and the first episode of each condition."
     from mario_dqn.env import make_env as usual
-    from mario_dqn.evaluation import Player, baseline_players, kept_baselines, protocol, run_protocol
+    from mario_dqn.evaluation import Player, baseline_players, find_baselines, protocol, run_protocol
     conditions, kept = protocol(config.run.final_episodes), {}
     def keep(player, condition, numbers, episodes):
         kept.setdefault((player.name, condition.name), episodes[0])
     players, rows = [Player('agent', 'trained agent', agent.q_values)], []
     if config.run.baselines and make_env is usual:
-        rows = kept_baselines(config.env, conditions, say=say)
+        rows = find_baselines(config.env, conditions, say=say)
         with progress_bar('Searching a blind player', 'frame') as show:
             if rows is None: players, rows = players + baseline_players(config.env, show), []
     with progress_bar('Measuring', 'game') as show:
@@ -161,12 +161,12 @@ def measure(folder, # `RunFolder` with trained weights, or its path
             **parts): # `layers` and `make_env`, if the run was given its own
     "Run the protocol on the best weights and write what it gives; returns the table of results."
     folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
-    with kept_signals():
+    with keep_signals():
         from mario_dqn.run.checkpoint import load_agent
         from mario_dqn.env import make_env
         from mario_dqn.evaluation import save_episode
         agent, config = load_agent(folder, **parts)
-    results, kept = measured(agent, config, parts.get('make_env', make_env), say)
+    results, kept = play_protocol(agent, config, parts.get('make_env', make_env), say)
     save_episode(folder.greedy, kept['agent', 'single'])
     if config.run.record: write_films(folder, kept['agent', 'single'], kept['agent', 'sticky'], say)
     write_atomic(folder.results, json.dumps(results, indent=1) + '\n')
@@ -186,12 +186,14 @@ def train_command(options, # `TrainOptions`
                   words): # of the command line
     "Train an agent, measure it, and leave a folder with everything of the run."
     config, path = Config(options.env, options.agent, options.run), options.path
-    with kept_signals():
-        from mario_dqn.run.train import ProgressBar, check_room, memory_text, new_folder, stage, train
+    with keep_signals():
+        from mario_dqn.run.room import check_room, memory_text
+        from mario_dqn.run.callbacks import ProgressBar
+        from mario_dqn.run.train import new_folder, stage, train
     folder = RunFolder(options.out or save_root() / f'{config.env.level}-seed{config.run.seed}')
     if not options.force and not path and stage(folder) in ('training', 'measuring'):
         return offer(folder, config, words, say)
-    with kept_signals(): weights = start_weights(path, config) if path else None
+    with keep_signals(): weights = start_weights(path, config) if path else None
     check_room(config, folder)  # before an old run is removed
     folder = new_folder(folder, options.force)
     if path:
@@ -264,7 +266,9 @@ def resume_run(folder, # `RunFolder`
     "Go on with a run where it was broken off, or lengthen it; returns the exit code; raises `ConfigError`."
     load_config(folder.config)  # says what is wrong, if this is no run
     with folder.lock:
-        with kept_signals(): from mario_dqn.run.train import ProgressBar, go_on, stage, sweep
+        with keep_signals():
+            from mario_dqn.run.callbacks import ProgressBar
+            from mario_dqn.run.train import go_on, stage, sweep
         if stage(folder) == 'finished' and steps is None:
             raise ConfigError(f'{folder.path} is finished; there is nothing to go on with, unless --steps '
                               'asks for more steps.')
@@ -286,7 +290,7 @@ def resume_command(options, say, words): # as of `train_command`
     "Go on with a run that was broken off, as if nothing had happened; with --steps, take more steps."
     return resume_run(RunFolder(options.path), say, words, options.steps)
 
-def agreed(question): # for a person
+def ask_consent(question): # for a person
     "Whether a person says yes, or nobody is there to ask."
     if sys.stdin is None or not sys.stdin.isatty(): return True
     try: return input(question).strip().lower() in ('', 'y', 'yes')
@@ -306,7 +310,7 @@ def offer(folder, # `RunFolder` of an unfinished run
                           'choose another folder with --out, or write over it with --force.')
     with folder.lock:
         say(f'{folder.path} holds an unfinished run with these settings.')
-        if not agreed('Go on with it? [Y/n] '):
+        if not ask_consent('Go on with it? [Y/n] '):
             say('Nothing was done. Another folder is chosen with --out; --force writes over the run.')
             return 0
         return resume_run(folder, say, words)
@@ -317,7 +321,8 @@ def start_weights(path, # folder of the run to start from
     "The weights of a saved agent, checked against the network of the new run; raises `ConfigError`."
     from mario_dqn.run.checkpoint import build_agent, largest_file, load_weights
     folder = RunFolder(path)
-    weights = load_weights(folder.best, config, largest_file(config))
+    of_run = load_config(folder.config, saved=True)
+    weights = load_weights(folder.best, of_run, max(largest_file(of_run), largest_file(config)))
     try: build_agent(config).load(weights)
     except ValueError as e: raise ConfigError(f'{folder.best} cannot be the start of this run: {e}') from None
     return weights
@@ -328,7 +333,7 @@ def saved_agent(options): # `AgentOptions`
     folder = RunFolder(options.path) if options.path else shipped_agent()
     # says what is wrong before libraries are loaded
     if folder.path.is_dir(): load_config(folder.config, saved=True)
-    with kept_signals():
+    with keep_signals():
         from mario_dqn.run.checkpoint import load_agent
         agent, config = load_agent(folder, threads=options.threads)
     if options.level: config = with_values(config, {'env.level': options.level}, saved=True)
@@ -502,9 +507,9 @@ def bench_command(options, say, words): # as of `train_command`
     if path.is_dir(): raise ConfigError(f'{path} is a folder; the result needs a file.')
     make_folder(path.parent)
     with tempfile.TemporaryFile(dir=path.parent): pass
-    with kept_signals():
+    with keep_signals():
         from mario_dqn.run.bench import bench, bench_text
-        from mario_dqn.run.train import available_memory, shortage
+        from mario_dqn.run.room import available_memory, shortage
     # it writes no checkpoints, so only memory counts
     if text := shortage(config, available_memory(), None): raise ConfigError(text)
     print('Measuring; nothing else should run meanwhile …', file=sys.stderr, flush=True)
@@ -580,8 +585,8 @@ def refuse(event, # of tyro, for words that it cannot turn into options
         flags = argument.lowered.name_or_flags
         flag = next((flag for flag in flags if values_of(flag, words)), flags[-1])
         field, given = field_of(options, flags[-1].lstrip('-')), values_of(flag, words)
-        raise ConfigError(f'{flag} is {shown(given) if given else "without a value"}, but must be '
-                          f'{allowed(field.annotation, field.metadata)}.')
+        raise ConfigError(f'{flag} is {excerpt(given) if given else "without a value"}, but must be '
+                          f'{describe(field.annotation, field.metadata)}.')
     if kind == 'InstantiationFailure': raise ConfigError(event.message)
     if kind == 'MissingSubcommand':
         raise ConfigError(f'A command is missing; there is {", ".join(COMMANDS)}.')
@@ -593,10 +598,10 @@ def refuse(event, # of tyro, for words that it cannot turn into options
     if token.partition('=')[0] == '--set':
         raise ConfigError('There is no --set; every setting is a flag, such as --agent.discount 0.95.')
     if options is None:
-        raise ConfigError(f'{shown(token)} is not a command; '
+        raise ConfigError(f'{excerpt(token)} is not a command; '
                           f'{near(token, COMMANDS, f'there is {", ".join(COMMANDS)}.')}')
     if not token.startswith('-'):
-        raise ConfigError(f'{shown(token)} belongs to no option of mario_dqn {words[0]}.')
+        raise ConfigError(f'{excerpt(token)} belongs to no option of mario_dqn {words[0]}.')
     known = [*flags_of(options), '--level', '--seed', '--steps', '--threads']
     raise ConfigError(f'{token[:80]} is not an option of mario_dqn '
                       f'{words[0]}; {near(token, known, f"mario_dqn {words[0]} --help lists them.")}')

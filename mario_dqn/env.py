@@ -20,7 +20,7 @@ from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import FrameStackObservation, StickyAction
 from nes_py.wrappers import JoypadSpace
 import numpy as np
-from .settings import ConfigError, EnvConfig, LEVELS, checked, shown
+from .settings import ConfigError, EnvConfig, LEVELS, check_value, excerpt
 
 # %% ../nbs/02_env.ipynb #c168f160
 PYTHON_STATE = ('_time_last', '_x_position_max', '_score_last', '_coins_last', '_status_last',
@@ -43,7 +43,7 @@ class MarioEnv(SuperMarioBrosEnv):
     def __init__(self,
                  level='1-1', # world and stage
                  render_mode=None): # 'rgb_array' or None
-        if level not in LEVELS: raise ConfigError(f'level is {shown(level)}, but must be one of 1-1 to 8-4.')
+        if level not in LEVELS: raise ConfigError(f'level is {excerpt(level)}, but must be one of 1-1 to 8-4.')
         super().__init__(target=tuple(map(int, level.split('-'))), render_mode=render_mode)
         self.begun = False                                     # the library has called it already
 
@@ -183,13 +183,13 @@ class RandomStart(RecordConstructorArgs, gymnasium.Wrapper):
                  noop_max): # largest number of frames
         RecordConstructorArgs.__init__(self, noop_max=noop_max)
         gymnasium.Wrapper.__init__(self, env)
-        self.noop_max = checked(EnvConfig, 'noop_max', noop_max)
+        self.noop_max = check_value(EnvConfig, 'noop_max', noop_max)
 
     def reset(self, *, seed=None, options=None):
         observation, info = self.env.reset(seed=seed, options=options)
         options = options or {}
         if options.get('snapshot') is not None: return observation, info
-        noops = (checked(EnvConfig, 'noop_max', options['noops']) if 'noops' in options
+        noops = (check_value(EnvConfig, 'noop_max', options['noops']) if 'noops' in options
                  else self.np_random.integers(self.noop_max + 1))
         for _ in range(noops): observation, _, _, _, info = self.env.step(0)
         return observation, info
@@ -200,12 +200,12 @@ ACTIONS = dict(right_only=RIGHT_ONLY, simple=SIMPLE_MOVEMENT, complex=COMPLEX_MO
 
 def action_bytes(name): # a key of `ACTIONS`
     "The joypad byte of each action of a set; raises `ConfigError`."
-    name = checked(EnvConfig, 'actions', name)
+    name = check_value(EnvConfig, 'actions', name)
     return [sum(JoypadSpace._button_map[button] for button in set(buttons)) for buttons in ACTIONS[name]]
 
 def action_meanings(name): # a key of `ACTIONS`
     "The buttons of each action of a set, as text; raises `ConfigError`."
-    return [' + '.join(buttons) for buttons in ACTIONS[checked(EnvConfig, 'actions', name)]]
+    return [' + '.join(buttons) for buttons in ACTIONS[check_value(EnvConfig, 'actions', name)]]
 
 # %% ../nbs/02_env.ipynb #9081dad9
 class JoypadActions(RecordConstructorArgs, gymnasium.ActionWrapper):
@@ -232,7 +232,7 @@ class FrameSkip(RecordConstructorArgs, gymnasium.Wrapper):
                  frames): # emulator frames an action is held
         RecordConstructorArgs.__init__(self, frames=frames)
         gymnasium.Wrapper.__init__(self, env)
-        self.frames = checked(EnvConfig, 'frame_skip', frames)
+        self.frames = check_value(EnvConfig, 'frame_skip', frames)
 
     def step(self, action):
         total = 0.0
@@ -251,7 +251,7 @@ class SmallGray(RecordConstructorArgs, gymnasium.ObservationWrapper):
                  size=68): # side of the result, in pixels
         RecordConstructorArgs.__init__(self, crop_top=crop_top, size=size)
         gymnasium.ObservationWrapper.__init__(self, env)
-        self.crop_top, self.size = checked(EnvConfig, 'crop_top', crop_top), checked(EnvConfig, 'size', size)
+        self.crop_top, self.size = check_value(EnvConfig, 'crop_top', crop_top), check_value(EnvConfig, 'size', size)
         self.observation_space = spaces.Box(0, 255, (self.size, self.size), np.uint8)
 
     def observation(self, observation):
@@ -271,17 +271,17 @@ class ShownButtons(RecordConstructorArgs, gymnasium.Wrapper):
         # [A, side, 8 side]
         self.strips = np.kron(bits[:, None], np.full((1, side, side), 255)).astype(np.uint8)
 
-    def drawn(self, observation, strip):
+    def draw(self, observation, strip):
         observation[:strip.shape[0], :strip.shape[1]] = strip
         return observation
 
     def reset(self, *, seed=None, options=None):
         observation, info = self.env.reset(seed=seed, options=options)
-        return self.drawn(observation, np.zeros_like(self.strips[0])), info
+        return self.draw(observation, np.zeros_like(self.strips[0])), info
 
     def step(self, action):
         observation, *rest = self.env.step(action)
-        return self.drawn(observation, self.strips[action]), *rest
+        return self.draw(observation, self.strips[action]), *rest
 
 # %% ../nbs/02_env.ipynb #cc68c3f7
 class StuckLimit(RecordConstructorArgs, gymnasium.Wrapper):
@@ -292,7 +292,7 @@ class StuckLimit(RecordConstructorArgs, gymnasium.Wrapper):
                  limit): # steps without progress that are allowed
         RecordConstructorArgs.__init__(self, limit=limit)
         gymnasium.Wrapper.__init__(self, env)
-        self.limit = checked(EnvConfig, 'stuck_limit', limit)
+        self.limit = check_value(EnvConfig, 'stuck_limit', limit)
 
     def reset(self, *, seed=None, options=None):
         observation, info = self.env.reset(seed=seed, options=options)
@@ -309,7 +309,7 @@ class StuckLimit(RecordConstructorArgs, gymnasium.Wrapper):
 def make_env(config): # an `EnvConfig`
     "The game as the agent sees it: observations uint8 [stack, size, size], a few discrete actions."
     if not isinstance(config, EnvConfig):
-        raise TypeError(f'config is {shown(config)}, but must be an EnvConfig.')
+        raise TypeError(f'config is {excerpt(config)}, but must be an EnvConfig.')
     env = gymnasium.make(env_id(config.level), render_mode='rgb_array', disable_env_checker=True).unwrapped
     env = JoypadTape(env)
     env = ClassicReward(env, replace=config.reward == 'classic')

@@ -6,7 +6,7 @@
 __all__ = ['MOST_NOOPS', 'BASELINES', 'Condition', 'protocol', 'Episode', 'Play', 'Lane', 'step_lanes', 'say_fault',
            'check_player', 'play_episodes', 'replay', 'save_episode', 'load_episode', 'first_difference',
            'wilson_interval', 'interquartile_mean', 'distinct_paths', 'summarise', 'evaluate', 'Player', 'run_protocol',
-           'random_run', 'search_tape', 'baseline_players', 'baseline_key', 'kept_baselines', 'read_baselines',
+           'random_run', 'search_tape', 'baseline_players', 'baseline_key', 'find_baselines', 'read_baselines',
            'keep_baselines']
 
 # %% ../nbs/08_evaluation.ipynb #ef6fff4e
@@ -18,7 +18,7 @@ from typing import Annotated, Literal, NamedTuple
 from fastcore.basics import patch
 import numpy as np
 from pydantic import Field, model_validator
-from .settings import ConfigError, Settings, TrainingError, one_line, shown
+from .settings import ConfigError, Settings, TrainingError, one_line, excerpt
 from .env import (FINAL, MarioEnv, action_meanings, episode_seed, make_env, replay_tape,
                            take_snapshot, tape)
 from .games import Game, GameFault, Start, Workers, close_aside, is_replayable, problem, wait_for
@@ -213,12 +213,12 @@ def check_player(player, # whatever was handed over
         raise TypeError('The player is an agent, but must be a function of observations, such as '
                         'agent.q_values.')
     if not isinstance(player, (list, tuple, np.ndarray)):
-        raise TypeError(f'The player is {shown(player)}, but must be a function, a list of actions, or None.')
+        raise TypeError(f'The player is {excerpt(player)}, but must be a function, a list of actions, or None.')
     actions = np.asarray(player)
     fits = (actions.ndim == 1 and len(actions) and actions.dtype.kind in 'iu'
             and ((0 <= actions) & (actions < count)).all())
     if not fits:
-        raise ValueError(f'The player is {shown(player)}, but a list of actions has one or more whole '
+        raise ValueError(f'The player is {excerpt(player)}, but a list of actions has one or more whole '
                          'numbers '
                          f'from 0 to {count - 1}.')
 
@@ -469,7 +469,7 @@ def baseline_key(env_config, # an `EnvConfig`
             versions[name] = importlib.metadata.version(name)
     return dict(game=game, conditions=[dict(condition) for condition in conditions], versions=versions)
 
-def kept_baselines(env_config, # an `EnvConfig`
+def find_baselines(env_config, # an `EnvConfig`
                    conditions, # list of `Condition`
                    path=None, # the file; that of the package, if None
                    say=print): # is given a sentence if the file is damaged

@@ -14,7 +14,7 @@ from copy import replace
 from typing import NamedTuple
 from fastcore.basics import patch
 import numpy as np
-from .settings import RunConfig, TrainingError, checked, shown
+from .settings import RunConfig, TrainingError, check_value, excerpt
 from .env import MarioEnv, TRAINING, episode_seed, make_env, take_snapshot
 
 # %% ../nbs/06_games.ipynb #49c5fd79
@@ -291,7 +291,7 @@ def check_actions(actions, # whatever the caller gave
     given = np.asarray(actions)
     fits = given.shape == (games,) and given.dtype.kind in 'iu' and ((0 <= given) & (given < count)).all()
     if fits: return given.astype(np.int64)
-    raise ValueError(f'The actions are {shown(actions)}, but must be {games} whole numbers from 0 to '
+    raise ValueError(f'The actions are {excerpt(actions)}, but must be {games} whole numbers from 0 to '
                      f'{count - 1}, '
                      'one for each game.')
 
@@ -347,10 +347,10 @@ class GameVector(Games):
                  workers=2, # threads
                  timeout=60.0, # seconds without an answer after which a game hangs
                  make=make_env): # a function of the `EnvConfig` that makes the environment of a game
-        self.count = checked(RunConfig, 'games', games)
-        self.timeout = checked(RunConfig, 'game_timeout', timeout)
-        seed = checked(RunConfig, 'seed', seed)
-        share = checked(RunConfig, 'middle_starts', middle_starts)
+        self.count = check_value(RunConfig, 'games', games)
+        self.timeout = check_value(RunConfig, 'game_timeout', timeout)
+        seed = check_value(RunConfig, 'seed', seed)
+        share = check_value(RunConfig, 'middle_starts', middle_starts)
         self.new_game = functools.partial(TrainingGame, config, seed=seed, middle_starts=share, make=make)
         self.workers, self.pool, self.pending = Workers(workers), StartPool(), None
         weakref.finalize(self, self.workers.dismiss)                                # if nobody closes them

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'LEVELS', 'PRINTABLE', 'LARGEST_NETWORK', 'RUN_SPEED', 'WORST_FRAME', 'KEYS', 'PRESETS', 'ConfigError',
-           'TrainingError', 'one_line', 'reason', 'shown', 'limit', 'allowed', 'raises', 'plain', 'unknown', 'in_words',
-           'span', 'Settings', 'checked', 'EnvConfig', 'whole_numbers', 'AgentConfig', 'check_agent', 'RunConfig',
-           'Config', 'network_size', 'check_network', 'check_replay', 'largest_value', 'check_bins', 'with_values',
-           'to_toml', 'from_toml', 'preset']
+           'TrainingError', 'one_line', 'reason', 'excerpt', 'limit', 'describe', 'raises', 'plain', 'name_unknown',
+           'in_words', 'span', 'Settings', 'check_value', 'EnvConfig', 'whole_numbers', 'AgentConfig', 'check_agent',
+           'RunConfig', 'Config', 'network_size', 'check_network', 'check_replay', 'largest_value', 'check_bins',
+           'with_values', 'to_toml', 'from_toml', 'preset']
 
 # %% ../nbs/01_settings.ipynb #4fb5720d
 import difflib, json, math, reprlib, tomllib, types
@@ -33,7 +33,7 @@ def reason(error): # an `OSError`
     return error.strerror or one_line(error)
 
 # %% ../nbs/01_settings.ipynb #46199a22
-def shown(value): # anything
+def excerpt(value): # anything
     "A value as a message shows it, cut short if it is long or deep."
     short = reprlib.Repr(maxlist=12, maxtuple=12, maxdict=4, maxstring=80, maxlong=40, maxother=80)
     try: return short.repr(value)
@@ -48,17 +48,17 @@ def limit(metadata, # of a field
     "The limit of that name, or None."
     return next((getattr(part, name) for part in metadata if hasattr(part, name)), None)
 
-def allowed(kind, # the type of a field
+def describe(kind, # the type of a field
             metadata=()): # its limits
     "What a field may hold, in words."
     if get_origin(kind) is Annotated:
-        return allowed(kind.__origin__, getattr(kind.__metadata__[0], 'metadata', ()))
+        return describe(kind.__origin__, getattr(kind.__metadata__[0], 'metadata', ()))
     if get_origin(kind) in (Union, types.UnionType):
-        return ', or '.join(allowed(part) for part in get_args(kind) if part is not type(None))
+        return ', or '.join(describe(part) for part in get_args(kind) if part is not type(None))
     if get_origin(kind) is Literal:
         return 'one of ' * (len(get_args(kind)) > 1) + ', '.join(map(str, get_args(kind)))
     if get_origin(kind) is tuple:
-        each, most = allowed(get_args(kind)[0]), limit(metadata, 'max_length')
+        each, most = describe(get_args(kind)[0]), limit(metadata, 'max_length')
         if most is None: return f'one or more of {each}'
         least, each = limit(metadata, 'min_length'), each.removeprefix(KINDS[int])
         return f'a list of whole numbers, {least} to {most} of them, each{each}'
@@ -83,12 +83,12 @@ def plain(value): # anything
     if not isinstance(value, (list, tuple)): return value
     return tuple(item.tolist() if hasattr(item, 'tolist') else item for item in value)
 
-def unknown(key, # the key that does not exist
+def name_unknown(key, # the key that does not exist
             known): # the keys that do
     "The error for a key that does not exist."
     near = difflib.get_close_matches(str(key)[:80], list(known), 1)
     hint = f'did you mean {near[0]}?' if near else 'allowed are ' + ', '.join(known) + '.'
-    return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else shown(key)} is not a setting; '
+    return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else excerpt(key)} is not a setting; '
                        f'{hint}')
 
 def in_words(group, # a class of `Settings`
@@ -99,11 +99,11 @@ def in_words(group, # a class of `Settings`
     # a check of several values has said it
     if 'error' in what.get('ctx', {}): return ConfigError(str(what['ctx']['error']))
     name = what['loc'][0]
-    if what['type'] == 'extra_forbidden': return unknown(group.key(name), group.full_names())
+    if what['type'] == 'extra_forbidden': return name_unknown(group.key(name), group.full_names())
     if what['type'] == 'missing': return ConfigError(f'{group.key(name)} is missing.')
     field = group.model_fields[name]
-    return ConfigError(f'{group.key(name)} is {shown(values[name])}, but must be '
-                       f'{allowed(field.annotation, field.metadata)}.')
+    return ConfigError(f'{group.key(name)} is {excerpt(values[name])}, but must be '
+                       f'{describe(field.annotation, field.metadata)}.')
 
 # %% ../nbs/01_settings.ipynb #74c3f752
 def span(field): # of a group of settings
@@ -157,7 +157,7 @@ class Settings(BaseModel):
         "The full names of all fields."
         return [cls.key(name) for name in cls.model_fields]
 
-def checked(group, # a class of `Settings`
+def check_value(group, # a class of `Settings`
             name, # of one of its fields
             value): # what was given for it, perhaps outside of a configuration
     "A value as the field of a group takes it; raises `ConfigError`."
@@ -430,7 +430,7 @@ def with_values(config, # the configuration to start from
     "A copy of `config` with some values changed by their full names; raises `ConfigError`."
     changes = {name: {} for name in Config.model_fields}
     for key, value in values.items():
-        if key not in KEYS: raise unknown(key, KEYS)
+        if key not in KEYS: raise name_unknown(key, KEYS)
         group, _, name = key.partition('.')
         changes[group][name] = value
     return Config(**{name: replace(group, **changes[name]) for name, group in config}, saved=saved)
@@ -458,9 +458,9 @@ def from_toml(text, # TOML text with the groups env, agent and run
     groups, values = list(Config.model_fields), {}
     if not data: raise ConfigError(f'{source} holds no settings; it needs the groups {", ".join(groups)}.')
     for group, part in data.items():
-        if group not in groups: raise ConfigError(f'{source}: {unknown(group, groups)}')
+        if group not in groups: raise ConfigError(f'{source}: {name_unknown(group, groups)}')
         if not isinstance(part, dict):
-            raise ConfigError(f'{source}: {group} is {shown(part)}, but must be a group of settings.')
+            raise ConfigError(f'{source}: {group} is {excerpt(part)}, but must be a group of settings.')
         values |= {f'{group}.{name}': value for name, value in part.items()}
     try: return with_values(Config(), values, saved)
     except ConfigError as error: raise ConfigError(f'{source}: {error}') from None

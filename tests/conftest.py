@@ -87,7 +87,7 @@ def pytest_unconfigure(config):
 
 @pytest.fixture
 def promise(request):
-    "Says what a test has tried, for the table of chapter 15; it counts if the test passes."
+    "Says what a test has tried, for the table of chapter 17; it counts if the test passes."
     def say(tried, found, times=1, lost='nothing'): request.node.user_properties.append(('promise', (tried, found, times, lost)))
     return say
 

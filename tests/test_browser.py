@@ -360,24 +360,24 @@ def test_a_saved_notebook_shows_still_and_film_without_a_kernel(lab):
 
 # live games
 
-def shown(root): return int(root.get_attribute('data-pictures') or 0)
+def excerpt(root): return int(root.get_attribute('data-pictures') or 0)
 
 def rate(root):
     "Pictures a second, the best of up to four measurements, since the machine may be busy."
     best = 0
     for _ in range(4):
-        start, count = time.perf_counter(), shown(root)
+        start, count = time.perf_counter(), excerpt(root)
         root.page.wait_for_timeout(2000)
-        best = max(best, (shown(root) - count) / (time.perf_counter() - start))
+        best = max(best, (excerpt(root) - count) / (time.perf_counter() - start))
         if best >= 30: break
     return best
 
 def rests(root):
     "Whether no more pictures come."
     root.page.wait_for_timeout(1000)
-    count = shown(root)
+    count = excerpt(root)
     root.page.wait_for_timeout(500)
-    return shown(root) == count
+    return excerpt(root) == count
 
 
 @pytest.mark.alone
@@ -398,7 +398,7 @@ def test_a_person_plays_with_the_keyboard(live):
     live.run(2)
     root, page = live.player(kind='.mario-player[role=application]'), live.page
     page.wait_for_timeout(1500)
-    assert shown(root) < 5                                                                  # it waits until it has the keyboard
+    assert excerpt(root) < 5                                                                  # it waits until it has the keyboard
     root.locator('canvas.game').click()
     cells = page.locator('.jp-Notebook .jp-CodeCell').count()
     page.keyboard.down('ArrowRight')

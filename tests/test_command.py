@@ -261,7 +261,7 @@ def test_damaged_weights_are_told_of_in_one_line(called, run):
     run.best.write_bytes(bytes(damaged))
     try: code, out, err = called('evaluate', '--path', run.path)
     finally: run.best.write_bytes(whole)
-    assert code == 2 and 'best.npz is damaged' in err and err.count('\n') == 1 and out == ''
+    assert code == 2 and 'best.npz cannot be used: it is damaged' in err and err.count('\n') == 1 and out == ''
 
 
 @pytest.mark.full

@@ -20,7 +20,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_modules_the_page_and_the_shipped_agent_and_nothing_else(wheel):
     names = {file.relative_to(wheel).as_posix() for file in wheel.rglob('*') if file.is_file()}
     names = {name for name in names if '.dist-info/' not in name}
-    modules = {name for name in tracked() if re.fullmatch(r'mario_dqn/(run/|show/)?\w+\.(py|js|css|json)', name)}
+    modules = {name for name in tracked() if re.fullmatch(r'mario_dqn/(run/|show/)?\w+\.(py|js|css|json|md)', name)}
     assert sorted((modules | {f'mario_dqn/shipped/1-1/{name}' for name in AGENT}) - names) == []
     assert [name for name in sorted(names - modules) if not name.startswith('mario_dqn/shipped/1-1/')] == []
 

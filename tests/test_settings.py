@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as some
 
-from mario_dqn.settings import AgentConfig, Config, ConfigError, EnvConfig, KEYS, RunConfig, from_toml, limit, preset, shown, to_toml, with_values
+from mario_dqn.settings import AgentConfig, Config, ConfigError, EnvConfig, KEYS, RunConfig, from_toml, limit, preset, excerpt, to_toml, with_values
 from mario_dqn.run.files import load_config
 from mario_dqn.env import FrameSkip, JoypadActions, MarioEnv, RandomStart, SmallGray, StuckLimit, make_env
 from mario_dqn.evaluation import Condition, play_episodes
@@ -140,7 +140,7 @@ def test_a_bad_value_is_refused_from_a_program_and_from_a_file(promise, key, val
     for attempt in (lambda: with_values(Config(), {key: value}), lambda: from_toml(f'{key} = {as_toml(value)}', 'config.toml')):
         with pytest.raises(ConfigError) as error: attempt()
         text = str(error.value)
-        assert f'{key} is {shown(value)}, but must be ' in text and words in text and '\n' not in text
+        assert f'{key} is {excerpt(value)}, but must be ' in text and words in text and '\n' not in text
     promise('settings that cannot be, from a program and from a file', 'refused')
 
 @pytest.mark.parametrize('value', ['x' * 10**6, [1] * 10**5, 16**5000, [16**5000], {i: i for i in range(1000)}, b'x' * 10**5, None, object()], ids=lambda value: type(value).__name__)

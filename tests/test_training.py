@@ -10,7 +10,9 @@ from mario_dqn.settings import Config, ConfigError, TrainingError, preset, to_to
 from mario_dqn.run.files import RunFolder, import_keras
 from mario_dqn.network import graphics_name
 from mario_dqn.runner import Callback
-from mario_dqn.run.train import FaultLimit, Interrupted, Recordings, Selection, available_memory, build_runner, disk_space, free_disk, go_on, machine_facts, new_folder, replay_size, shortage, stage, sweep, train
+from mario_dqn.run.room import available_memory, disk_space, free_disk, replay_size, shortage
+from mario_dqn.run.callbacks import FaultLimit, Recordings, Selection
+from mario_dqn.run.train import Interrupted, build_runner, go_on, machine_facts, new_folder, stage, sweep, train
 from mario_dqn.games import GameFault
 from mario_dqn.run.process import GameProcess
 from test_run import StopAt
@@ -76,7 +78,7 @@ def test_the_best_weights_are_those_with_the_most_cleared_games_then_with_the_hi
     judged, best = iter([(0.325, 2293.7), (0.425, 2292.9), (0.425, 2280.0), (0.4, 2500.0)]), []
     class Told(Callback):
         def evaluation(self, runner, row, episodes): best.append(row['best'])
-    monkeypatch.setattr(training, 'select', lambda values, config, **options: (dict(zip(('clear_rate', 'score_mean'), next(judged))), []))
+    monkeypatch.setattr('mario_dqn.run.callbacks.select', lambda values, config, **options: (dict(zip(('clear_rate', 'score_mean'), next(judged))), []))
     selection = Selection()
     runner = build_runner(short, [Told(), selection])
     for _ in range(4): selection.evaluate(runner)

@@ -17,7 +17,8 @@ from ..settings import with_values
 from .files import threads_in_force
 from ..env import make_env
 from ..network import frames_last, q_network
-from .train import build_runner, machine_facts, predicted_memory
+from .room import predicted_memory
+from .train import build_runner, machine_facts
 from ..games import GameVector
 from .process import peak_memory
 
@@ -206,8 +207,8 @@ def bench(config, # `Config`
                   float(np.median(theirs)), float(np.median(ours)), allocated, predicted, peak)
     machine = machine_facts() | dict(threads=threads_in_force(), load_before=busy, slice_seconds=seconds,
                                      rounds=rounds)
-    values, table = {line.name: line.value for line in lines}, [line._asdict() for line in lines]
-    return values | dict(table=table, machine=machine)
+    values, rows = {line.name: line.value for line in lines}, [line._asdict() for line in lines]
+    return values | dict(table=rows, machine=machine)
 
 # %% ../../nbs/30_bench.ipynb #1bb69959
 def value_text(value): # a number or None

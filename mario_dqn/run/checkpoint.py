@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
-from ..settings import ConfigError, network_size, one_line, reason, shown
+from ..settings import ConfigError, network_size, one_line, reason, excerpt
 from ..env import env_shapes, make_env
 from ..network import keras, q_layers
 from ..agent import Agent
@@ -43,7 +43,7 @@ def unpack_array(data): # the bytes of an .npy file
     dtype, shape = np.dtype(header[1].decode()), tuple(int(number)
                                                        for number in header[2].split(b',') if number.strip())
     if math.prod(shape) * dtype.itemsize != len(data) - start:
-        raise ValueError(f'an array of the shape {shown(shape)} does not have {len(data) - start:,} bytes')
+        raise ValueError(f'an array of the shape {excerpt(shape)} does not have {len(data) - start:,} bytes')
     return np.frombuffer(data, dtype, offset=start).reshape(shape)
 
 # %% ../../nbs/13_checkpoint.ipynb #12aefa40
@@ -93,7 +93,7 @@ def different_settings(before, # `lasting_settings` when a file was written
                        config): # `Config`
     "What has changed, as text; settings that did not exist then are left out."
     now = lasting_settings(config)
-    return '; '.join(f'{name} was {shown(value)} and is {shown(now.get(name))}'
+    return '; '.join(f'{name} was {excerpt(value)} and is {excerpt(now.get(name))}'
                      for name,
                      value in sorted(before.items()) if name not in CHANGEABLE and now.get(name) != value)
 
@@ -118,7 +118,7 @@ def seal(data): # the bytes of a zip archive without a comment
 
 def check_seal(data): # of `seal`
     "Raise `ValueError` unless the bytes are those that were sealed."
-    if sha256(data[:-64]).encode() != data[-64:]: raise ValueError('its SHA-256 is not the one at its end')
+    if sha256(data[:-64]).encode() != data[-64:]: raise ValueError('it is damaged, since its SHA-256 is not the one at its end')
 
 # %% ../../nbs/13_checkpoint.ipynb #0b73c7ee
 def sync(path): # a file or a folder
@@ -168,7 +168,7 @@ def check_about(about, # of the weights, the bytes of a JSON as uint8
     about = parse_json(about.tobytes())
     if not isinstance(about, dict) or not isinstance(about.get('settings'), dict):
         raise ValueError('it does not say what it is')
-    if about.get('name') != path.name: raise ValueError(f'it was written as {shown(about.get("name"))}')
+    if about.get('name') != path.name: raise ValueError(f'it was written as {excerpt(about.get("name"))}')
     changed = different_settings(about['settings'], config)
     if changed: raise ValueError(f'it is of another run than config.toml: {changed}')
 
@@ -226,7 +226,7 @@ def load_agent(path, # the folder of a run
     "The agent of a run and its configuration; raises `ConfigError`."
     folder = RunFolder(path)
     if which not in ('best', 'last'):
-        raise ConfigError(f"which is {shown(which)}, but must be 'best' or 'last'.")
+        raise ConfigError(f"which is {excerpt(which)}, but must be 'best' or 'last'.")
     if not folder.path.is_dir():
         raise ConfigError(f'{folder.path} is not a folder; a run is a folder with '
                           f'{folder.config.name} and weights.')
@@ -445,12 +445,12 @@ def read_checkpoint(path): # its folder
             raise ConfigError('its manifest.json has another SHA-256 than it says')
         if manifest['format'] != FORMAT:
             wrong = 'was written by another version'
-            raise ConfigError(f'it has the format {shown(manifest["format"])}, and this version reads '
+            raise ConfigError(f'it has the format {excerpt(manifest["format"])}, and this version reads '
                               f'{FORMAT}')
         # which the first format did not have
         if own is None: raise ConfigError('its manifest.json has no SHA-256 of its own')
         if type(manifest['step']) is not int or f'step_{manifest["step"]:010d}' != path.name:
-            raise ConfigError(f'its manifest is of step {shown(manifest["step"])}')
+            raise ConfigError(f'its manifest is of step {excerpt(manifest["step"])}')
         for name in ('state.json', 'arrays.npz'): check_file(path / name, manifest['files'][name])
         repaired, what = check_segments(path, manifest['segments'], manifest['files']['parity.bin'])
         arrays = unpack_arrays(read_bounded(path / 'arrays.npz', LARGEST_ARRAYS))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['read_file', 'read_text', 'load_config', 'lock_handle', 'FolderLock', 'RunFolder', 'project_root', 'save_root',
-           'shipped_agent', 'write_atomic', 'whole_file', 'import_keras', 'last_words', 'quiet_stderr', 'named_threads',
-           'threads_in_force', 'set_threads', 'kept_signals', 'stop_signals', 'byproduct', 'progress_bar']
+           'shipped_agent', 'write_atomic', 'whole_file', 'import_keras', 'last_words', 'quiet_stderr', 'threads_of',
+           'threads_in_force', 'set_threads', 'keep_signals', 'stop_signals', 'byproduct', 'progress_bar']
 
 # %% ../../nbs/10_files.ipynb #10f00002
 import contextlib, importlib, logging, os, signal, stat, subprocess, sys, tempfile
@@ -201,7 +201,7 @@ def quiet_stderr():
             os.close(kept)
 
 # %% ../../nbs/10_files.ipynb #35d6d666
-def named_threads(name): # as the system names them
+def threads_of(name): # as the system names them
     "How many threads of this process have a name, or None where that cannot be told."
     try:
         return sum(Path(f'/proc/self/task/{task}/comm').read_text().strip() == name
@@ -212,7 +212,7 @@ def threads_in_force():
     "The processor threads with which Keras' backend computes in this process; None if unknown."
     backend = import_keras().backend.backend()
     if backend == 'torch': return importlib.import_module('torch').get_num_threads()
-    if backend == 'jax': return named_threads('tf_XLAEigen')
+    if backend == 'jax': return threads_of('tf_XLAEigen')
     threads = importlib.import_module('tensorflow').config.threading.get_intra_op_parallelism_threads()
     return threads or int(os.environ.get('TF_NUM_INTRAOP_THREADS') or 0) or os.process_cpu_count()
 
@@ -232,7 +232,7 @@ def set_threads(threads): # processor threads for the network
 
 # %% ../../nbs/10_files.ipynb #42998c51
 @contextlib.contextmanager
-def kept_signals():
+def keep_signals():
     "Around the work of large libraries: raise at the end what Ctrl-C or SIGTERM raises, if it was swallowed."
     came, before, usual = [], {}, (sys.unraisablehook, sys.excepthook)
     def note(number, frame):

@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'TEXT_COLUMNS', 'LARGEST_TABLE', 'LONGEST_LINE', 'PANELS', 'FLAG_X', 'COLOURS', 'STYLE', 'OUTCOMES', 'BAND',
-           'FILES', 'PROTOCOL', 'LIMITS', 'short_lines', 'read_rows', 'column_value', 'smooth', 'minute_ticks',
-           'training_data', 'draw_run', 'dress', 'legend_entries', 'results_plot', 'png', 'Ends', 'ends_of', 'exposure',
-           'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips', 'death_map', 'exposure_map', 'load_json',
-           'finite', 'table_number', 'percent', 'rate_text', 'players', 'markdown_table', 'plain', 'results_table',
-           'details_table', 'run_row', 'runs_table', 'duration_text', 'size_text', 'card_training', 'card_protocol',
-           'card_files', 'from_other_weights', 'run_words', 'card_opening', 'model_card', 'write_report']
+           'FILES', 'PROTOCOL', 'CARD', 'OPTIONAL', 'short_lines', 'read_rows', 'column_value', 'smooth',
+           'minute_ticks', 'training_data', 'draw_run', 'dress', 'legend_entries', 'results_plot', 'png', 'Ends',
+           'ends_of', 'exposure', 'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips', 'death_map',
+           'exposure_map', 'load_json', 'finite', 'table_number', 'percent', 'rate_text', 'players', 'markdown_table',
+           'plain', 'results_table', 'details_table', 'run_row', 'runs_table', 'duration_text', 'size_text',
+           'card_training', 'card_protocol', 'card_files', 'fill_card', 'from_other_weights', 'run_words',
+           'card_opening', 'model_card', 'write_report']
 
 # %% ../../nbs/23_report.ipynb #47397f43
-import array, csv, io, json, math, shlex
+import array, csv, io, json, math, re, shlex, string
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 import matplotlib.style
@@ -613,10 +615,9 @@ def card_training(machine): # content of machine.json
     if isinstance(command, list): command = shlex.join(map(str, command))
     text = (f'```bash\n{" ".join(command.splitlines())}\n```\n\n'
             if isinstance(command, str) and command.strip() else '')
-    rows = [[name, machine[key]] for key,
-            name in (('processor', 'processor'), ('cores', 'cores'), ('graphics', 'graphics processor'),
-                     ('threads', 'threads of the network'),
-                                                   ('backend', 'backend of Keras')) if key in machine]
+    names = {'processor': 'processor', 'cores': 'cores', 'graphics': 'graphics processor',
+             'threads': 'threads of the network', 'backend': 'backend of Keras'}
+    rows = [[name, machine[key]] for key, name in names.items() if key in machine]
     if finite(machine.get('steps')) is not None: rows.append(['agent steps', table_number(machine['steps'])])
     if finite(machine.get('seconds')) is not None:
         rows.append(['time, start of the process to last update', duration_text(machine['seconds'])])
@@ -644,12 +645,7 @@ def card_protocol(results): # content of results.json
         values = {k: '–' if finite(v := conditions[name].get(k)) is None else f'{v:g}'
                   for k in ('episodes', 'sticky', 'noops', 'epsilon')}
         lines.append(f'- *{plain(conditions[name].get("label", name))}*: {sentence.format(**values)}')
-    lines.append("- Apart from that, the best action by the network is always taken. No seed of these games "
-                 "served in training or in choosing the weights. "
-                 'Score is the classic return, unscaled; IQM is the mean of the middle half (Agarwal et al. '
-                 '2021); intervals are '
-                 "Wilson's (1927), of 95 %.")
-    return '\n'.join(lines) + '\n'
+    return '\n'.join(lines)
 
 # %% ../../nbs/23_report.ipynb #4ff1ae0c
 def card_files(folder): # the run's folder
@@ -666,12 +662,17 @@ def card_files(folder): # the run's folder
     return markdown_table(['file', 'content', 'size'], rows, left=2)
 
 # %% ../../nbs/23_report.ipynb #53d1a1d4
-LIMITS = '''\
-- All numbers are of {level}.{seen}
-- The game has one start and no chance of its own. Without added noise one game says as much as a hundred, and a fixed
-  tape of buttons can clear a level without looking. Sticky actions disturb such a tape; they do not make a new level.
-- The interval is that of these weights. Training again with another seed gives another agent, with another clear rate.
-'''
+CARD = files('mario_dqn.show') / 'card.md'
+
+def fill_card(template, # Markdown with names such as $results
+              values): # text by name; a section with an empty one is left out
+    "A text from a template; a section begins with a heading or a picture, and the notes are one."
+    sections = re.split(r'(?m)^(?=#+ |!\[|\$notes$)', template)
+    def is_filled(section): return all(values[name] for name in re.findall(r'\$(\w+)', section) if name in OPTIONAL)
+    filled = (string.Template(section).substitute(values) for section in sections if is_filled(section))
+    return ''.join(filled)
+
+OPTIONAL = ('film', 'results', 'protocol', 'training', 'plot', 'notes', 'details')
 
 def from_other_weights(machine): # content of machine.json
     "Whether the run began with the weights of an earlier one."
@@ -683,13 +684,11 @@ def run_words(folder): # `RunFolder`
     place, root = folder.path.resolve(), save_root().resolve().parent
     return shlex.quote(str(place.relative_to(root) if place.is_relative_to(root) else place))
 
-def card_opening(name, # of the run
-                 level, # that it plays, None if unknown
+def card_opening(level, # that it plays, None if unknown
                  machine, # content of machine.json
                  results): # content of results.json
-    "Title and first sentences of the model card, as Markdown."
-    text = f'# {plain(name)}: a Deep Q-Network for Super Mario Bros.\n\n'
-    text += f'It plays {f"level {level}" if level else "one level"} from the picture alone.'
+    "The first sentences of the model card, as Markdown."
+    text = f'It plays {f"level {level}" if level else "one level"} from the picture alone.'
     steps, seconds = finite(machine.get('steps')), finite(machine.get('seconds'))
     if steps is not None: text += f' It was trained for {table_number(steps)} agent steps'
     if steps is not None and seconds is not None: text += f', which took {duration_text(seconds)}'
@@ -700,7 +699,7 @@ def card_opening(name, # of the run
     if finite(sticky.get('clear_rate')) is not None:
         games = table_number(sticky.get('episodes'))
         text += f' With sticky actions it reached the flag in {rate_text(sticky)} of {games} games.'
-    return text + '\n'
+    return text
 
 # %% ../../nbs/23_report.ipynb #40fd5a27
 def model_card(folder): # the run's folder
@@ -708,32 +707,24 @@ def model_card(folder): # the run's folder
     folder = RunFolder(folder)
     if not folder.path.is_dir():
         raise ConfigError(f"{folder.path} is not a folder; a model card is made from a run's folder.")
-    name = folder.path.resolve().name
-    level = load_config(folder.config, saved=True).env.level if folder.config.exists() else None
-    machine, results = (load_json(p) if p.exists() else {} for p in (folder.machine, folder.results))
+    machine, results = (load_json(path) if path.exists() else {} for path in (folder.machine, folder.results))
     results = results or dict(players=[])
     players(results)  # raises if the results are damaged
-    limits = LIMITS.format(level=f'level {level}' if level else 'one level',
-                           seen='' if from_other_weights(machine) else ' It has never seen another one.')
-    parts = [card_opening(name, level, machine, results)]
-    if (folder.recordings / 'final.gif').exists():
-        parts.append('![A game that it played](recordings/final.gif)\n')
-    if results['players']:
-        parts += ['## Results\n', results_table(results), '## How it was evaluated\n', card_protocol(results)]
-    if training := card_training(machine): parts += ['## How it was trained\n', training]
-    if folder.plot.exists():
-        parts.append('![Score, position, clear rate and episode length during training](results.png)\n')
-    if folder.notes.exists(): parts.append(read_text(folder.notes, 'notes'))
-    place = run_words(folder)
-    parts += ['## How to use it\n',
-              f'```bash\nmario_dqn infer --path {place}                  # watch it play\n'
-              f'mario_dqn evaluate --path {place} --protocol    # evaluate it again\n```\n']
-    if results['players']: parts += ['## All numbers\n', details_table(results)]
-    parts += ['## Files\n', card_files(folder), '## Limits\n', limits,
-              '## Licence\n',
-              "The weights are under the MIT licence. The game's ROM isn't part of this folder, and belongs "
-              "to its owner.\n"]
-    return '\n'.join(parts)
+    values = _card_values(folder, machine, results)
+    return fill_card(CARD.read_text(encoding='utf-8'), {name: text.strip('\n') for name, text in values.items()})
+
+def _card_values(folder, machine, results):
+    name, played = folder.path.resolve().name, bool(results['players'])
+    level = load_config(folder.config, saved=True).env.level if folder.config.exists() else None
+    return dict(
+        name=plain(name), opening=card_opening(level, machine, results),
+        film='recordings/final.gif' if (folder.recordings / 'final.gif').exists() else '',
+        results=results_table(results) if played else '', protocol=card_protocol(results) if played else '',
+        training=card_training(machine), plot='results.png' if folder.plot.exists() else '',
+        notes=read_text(folder.notes, 'notes') if folder.notes.exists() else '',
+        place=run_words(folder), details=details_table(results) if played else '', files=card_files(folder),
+        level=f'level {level}' if level else 'one level',
+        seen='' if from_other_weights(machine) else ' It has never seen another one.')
 
 # %% ../../nbs/23_report.ipynb #397e2ff3
 def write_report(folder): # the run's folder
