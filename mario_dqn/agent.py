@@ -9,6 +9,7 @@ __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target
 # %% ../nbs/05_agent.ipynb #1a27a37f
 from typing import NamedTuple
 import numpy as np
+from fastcore.basics import patch
 from .settings import AgentConfig, excerpt
 from .network import (bell, expectation, frames_last, outputs_with, q_layers, q_network,
                                training_layers)
@@ -184,82 +185,90 @@ class Agent:
             raise TypeError(f'config is {excerpt(config)}, but must be an AgentConfig.')
         self.config, self.updates = config, 0
         self.observation_shape, self.action_count = tuple(observation_shape), action_count
-        self.online, self.target = (q_network(observation_shape, action_count, config, seed, name, layers)
-                                    for name in ('online', 'target'))
+        def network(name): return q_network(observation_shape, action_count, config, seed, name, layers)
+        self.online, self.target = network('online'), network('target')
         self.actor = self.target if config.target_acts else self.online
-        self.average = (q_network(observation_shape, action_count, config, seed, 'average', layers)
-                        if config.average_updates else self.actor)
-        # layers of one's own may leave the seed aside
-        for network in (self.target, self.average): network.set_weights(self.online.get_weights())
-        self.follower = Follower(self.online,
-                                 [self.target] if self.average is self.actor else [self.target, self.average])
-        self.learner = Learner(self.online, self.target,
-                               training_layers(observation_shape, action_count, config, layers), config)
-        self.learner.compile(keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon,
-                                                   global_clipnorm=config.gradient_norm))
+        self.average = network('average') if config.average_updates else self.actor
+        followers = [self.target] if self.average is self.actor else [self.target, self.average]
+        for follower in followers: follower.set_weights(self.online.get_weights())  # layers of your own may ignore the seed
+        self.follower = Follower(self.online, followers)
+        learning = training_layers(observation_shape, action_count, config, layers)
+        self.learner = Learner(self.online, self.target, learning, config)
+        adam = keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm)
+        self.learner.compile(adam)
 
-    def q_values(self, observations): # uint8 [B, stack, size, size]
-        "The value of every action for the network that acts, float32 [B, A]; raises `ValueError`."
-        return self.actor.predict_on_batch(self.pictures(observations))
+# %% ../nbs/05_agent.ipynb #433ea027
+@patch
+def pictures(self: Agent, observations): # uint8 [B, stack, size, size]
+    "Observations as the networks take them, uint8 [B, size, size, stack]; raises `ValueError`."
+    pictures = frames_last(observations)
+    if observations.shape[1:] == self.observation_shape: return pictures
+    raise ValueError(f'The observations have the shape {list(observations.shape)}, but this agent '
+                     f'sees {["B", *self.observation_shape]}.')
 
-    def average_values(self, observations): # uint8 [B, stack, size, size]
-        "The value of every action for the network that is judged, float32 [B, A]; raises `ValueError`."
-        return self.average.predict_on_batch(self.pictures(observations))
+@patch
+def q_values(self: Agent, observations): # uint8 [B, stack, size, size]
+    "The value of every action for the network that acts, float32 [B, A]; raises `ValueError`."
+    return self.actor.predict_on_batch(self.pictures(observations))
 
-    def pictures(self, observations): # uint8 [B, stack, size, size]
-        "Observations as the networks take them, uint8 [B, size, size, stack]; raises `ValueError`."
-        pictures = frames_last(observations)
-        if observations.shape[1:] != self.observation_shape:
-            raise ValueError(f'The observations have the shape {list(observations.shape)}, but this agent '
-                             f'sees {["B", *self.observation_shape]}.')
-        return pictures
+@patch
+def average_values(self: Agent, observations): # uint8 [B, stack, size, size]
+    "The value of every action for the network that is judged, float32 [B, A]; raises `ValueError`."
+    return self.average.predict_on_batch(self.pictures(observations))
 
-    def act(self, observations, # uint8 [B, stack, size, size]
-            epsilon, # probability of a random action, float or float64 [B]
-            rng): # a NumPy generator
-        "An action for each observation, int64 [B]."
-        return epsilon_greedy(self.q_values(observations), epsilon, rng)
+@patch
+def act(self: Agent, observations, # uint8 [B, stack, size, size]
+        epsilon, # probability of a random action, float or float64 [B]
+        rng): # a NumPy generator
+    "An action for each observation, int64 [B]."
+    return epsilon_greedy(self.q_values(observations), epsilon, rng)
 
-    def update(self, batch): # a `Batch` of the replay memory
-        "One step of learning; returns an `UpdateResult`; raises `ValueError` for what does not fit."
-        actions, size = batch.action, self.config.batch_size
-        if (actions.shape != (size,) or actions.dtype.kind not in 'iu'
-            or not (0 <= actions.min() and actions.max() < self.action_count)):
-            raise ValueError(f'The actions of the batch are {actions.dtype} {actions.shape}, but must be '
-                             f'{size} whole numbers from 0 to {self.action_count - 1}.')
-        self.learner.train_on_batch(dict(
-            observation=self.pictures(batch.observation), action=actions.astype('int32'), reward=batch.reward,
-            next_observation=self.pictures(batch.next_observation), discount=batch.discount,
-            weight=batch.weight))
-        self.updates += 1
-        if self.updates % self.config.target_period == 0: self.follow()
-        learner = self.learner
-        error, q_taken, loss, beyond = map(keras.ops.convert_to_numpy,
-                                           (learner.td_error, learner.q_taken, learner.batch_loss,
-                                            learner.share_beyond))
-        return UpdateResult(error, float(q_taken.mean()), float(loss), float(beyond))
+# %% ../nbs/05_agent.ipynb #433ea02a
+@patch
+def follow(self: Agent):
+    "Let the target network follow the online network, and the average too."
+    shares = [self.config.target_mix]
+    if self.average is not self.actor:
+        shares.append(average_share(self.updates // self.config.target_period, self.config))
+    self.follower.predict_on_batch(np.float32(shares))
 
-    def follow(self):
-        "Let the target network follow the online network, and the average too."
-        shares = [self.config.target_mix]
-        if self.average is not self.actor:
-            shares.append(average_share(self.updates // self.config.target_period, self.config))
-        self.follower.predict_on_batch(np.float32(shares))
+@patch
+def update(self: Agent, batch): # a `Batch` of the replay memory
+    "One step of learning; returns an `UpdateResult`; raises `ValueError` for what does not fit."
+    self._check_actions(batch.action)
+    self.learner.train_on_batch(dict(
+        observation=self.pictures(batch.observation), action=batch.action.astype('int32'), reward=batch.reward,
+        next_observation=self.pictures(batch.next_observation), discount=batch.discount, weight=batch.weight))
+    self.updates += 1
+    if self.updates % self.config.target_period == 0: self.follow()
+    kept = self.learner.td_error, self.learner.q_taken, self.learner.batch_loss, self.learner.share_beyond
+    error, q_taken, loss, beyond = map(keras.ops.convert_to_numpy, kept)
+    return UpdateResult(error, float(q_taken.mean()), float(loss), float(beyond))
 
-    def weights(self):
-        "The weights of the network that is judged and saved, by name, as float32 arrays."
-        return dict(zip(places(self.online), map(keras.ops.convert_to_numpy, self.average.weights)))
+@patch
+def _check_actions(self: Agent, actions): # of a batch
+    size = self.config.batch_size
+    is_whole = actions.shape == (size,) and actions.dtype.kind in 'iu'
+    if is_whole and 0 <= actions.min() and actions.max() < self.action_count: return
+    raise ValueError(f'The actions of the batch are {actions.dtype} {actions.shape}, but must be '
+                     f'{size} whole numbers from 0 to {self.action_count - 1}.')
 
-    def load(self, weights): # arrays by name, as `weights` gives them
-        "Take over weights, into every network; raises `ValueError` if they do not fit."
-        variables = dict(zip(places(self.online), self.online.weights))
-        wanted = {name: f'float32 {tuple(variable.shape)}' for name, variable in variables.items()}
-        given = {name: f'{array.dtype} {tuple(array.shape)}' for name, array in weights.items()}
-        for name in sorted(wanted.keys() | given.keys()):
-            if wanted.get(name) != given.get(name):
-                layer = f' ({variables[name].path})' if name in variables else ''
-                raise ValueError('The weights do not fit the network: '
-                                 f'{name}{layer} is {given.get(name, "missing")}, but the network needs '
-                                 f'{wanted.get(name, "none")}.')
-        for name, variable in variables.items(): variable.assign(weights[name])
-        self.follower.predict_on_batch(np.ones(len(self.follower.networks), 'float32'))
+# %% ../nbs/05_agent.ipynb #433ea02d
+@patch
+def weights(self: Agent):
+    "The weights of the network that is judged and saved, by name, as float32 arrays."
+    return dict(zip(places(self.online), map(keras.ops.convert_to_numpy, self.average.weights)))
+
+@patch
+def load(self: Agent, weights): # arrays by name, as `weights` gives them
+    "Take over weights, into every network; raises `ValueError` if they do not fit."
+    variables = dict(zip(places(self.online), self.online.weights))
+    wanted = {name: f'float32 {tuple(variable.shape)}' for name, variable in variables.items()}
+    given = {name: f'{array.dtype} {tuple(array.shape)}' for name, array in weights.items()}
+    for name in sorted(wanted.keys() | given.keys()):
+        if wanted.get(name) == given.get(name): continue
+        layer = f' ({variables[name].path})' if name in variables else ''
+        raise ValueError(f'The weights do not fit the network: {name}{layer} is {given.get(name, "missing")}, '
+                         f'but the network needs {wanted.get(name, "none")}.')
+    for name, variable in variables.items(): variable.assign(weights[name])
+    self.follower.predict_on_batch(np.ones(len(self.follower.networks), 'float32'))

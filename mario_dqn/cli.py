@@ -51,12 +51,14 @@ class Start(Options):
         None, description='named settings to start from')
     config: maybe(Place, 'FILE') = Field(
         None, description='a file of settings to start from, such as the config.toml of a run')
+
 class NewRun(Start):
     "What a new run starts from."
     path: maybe(Place, 'RUN') = Field(
         None, description='a run whose best weights, and settings unless --preset or --config is given, are '
                           'the start; ε then begins at agent.epsilon_end')
 
+# %% ../nbs/31_cli.ipynb #070447eb
 class AgentOptions(Options):
     "What all commands that load an agent have in common."
     path: maybe(Place, 'RUN') = Field(
@@ -136,6 +138,7 @@ def write_films(folder, # `RunFolder`
                 folder.recordings.mkdir(exist_ok=True)
                 write(folder.recordings / name, frames_of(episode))
 
+# %% ../nbs/31_cli.ipynb #a7aa11ab
 def play_protocol(agent, # `Agent`
              config, # its `Config`
              make_env, # the function that makes its environment
@@ -156,6 +159,7 @@ def play_protocol(agent, # `Agent`
     results['players'] += rows
     return results, kept
 
+# %% ../nbs/31_cli.ipynb #a7aa11ac
 def measure(folder, # `RunFolder` with trained weights, or its path
             say=print, # is given sentences about what could not be made
             **parts): # `layers` and `make_env`, if the run was given its own
@@ -240,6 +244,7 @@ def report(folder, # `RunFolder`
         write_report(folder)
     return table
 
+# %% ../nbs/31_cli.ipynb #1bc4f43b
 def measure_run(folder, # `RunFolder` with trained weights
                 say): # `Output`
     "Measure, and say where everything is; returns the exit code."
@@ -290,6 +295,7 @@ def resume_command(options, say, words): # as of `train_command`
     "Go on with a run that was broken off, as if nothing had happened; with --steps, take more steps."
     return resume_run(RunFolder(options.path), say, words, options.steps)
 
+# %% ../nbs/31_cli.ipynb #993b03cb
 def ask_consent(question): # for a person
     "Whether a person says yes, or nobody is there to ask."
     if sys.stdin is None or not sys.stdin.isatty(): return True
@@ -382,6 +388,7 @@ class InferOptions(AgentOptions):
         None, description='where the videos are to lie; save/play, if left out')
     show: bool = Field(False, description='show the game in a window')
 
+# %% ../nbs/31_cli.ipynb #39f0d96b
 def infer_command(options, say, words): # as of `train_command`
     "Let an agent play; print what happened, and write a video of every episode."
     if options.show and (trouble := window_trouble()):
@@ -431,6 +438,7 @@ class EvaluateOptions(AgentOptions):
     as_json: Annotated[bool, arg(name='json')] = Field(
         False, description='one JSON object instead of a table')
 
+# %% ../nbs/31_cli.ipynb #7647193b
 def evaluate_command(options, say, words): # as of `train_command`
     "Measure an agent under one condition, or by the protocol; print a table or JSON."
     if (options.protocol
@@ -517,6 +525,7 @@ def bench_command(options, say, words): # as of `train_command`
     write_atomic(path, json.dumps(result, indent=1) + '\n')
     say(json.dumps(result) if options.as_json else f'{bench_text(result)}\n{path}')
 
+# %% ../nbs/31_cli.ipynb #1911004b
 class BaselinesOptions(Options):
     preset: Start.model_fields['preset'].annotation = Field(None, description='named settings of the game')
     episodes: int = Field(
@@ -576,6 +585,7 @@ def near(word, # that is not known
     meant = difflib.get_close_matches(word.partition('=')[0][:80], list(known), 1)
     return f'did you mean {meant[0]}?' if meant else rest
 
+# %% ../nbs/31_cli.ipynb #048b0c9b
 def refuse(event, # of tyro, for words that it cannot turn into options
            words): # of the command line
     "Raise `ConfigError` with one sentence; for an event of another kind tyro answers itself."
@@ -606,6 +616,7 @@ def refuse(event, # of tyro, for words that it cannot turn into options
     raise ConfigError(f'{token[:80]} is not an option of mario_dqn '
                       f'{words[0]}; {near(token, known, f"mario_dqn {words[0]} --help lists them.")}')
 
+# %% ../nbs/31_cli.ipynb #048b0c9c
 def parse(words): # of the command line
     "The options that they mean, and the command; raises `ConfigError`, and `SystemExit` after a help text."
     name, first = words[0] if words else '', {}

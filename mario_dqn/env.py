@@ -16,22 +16,13 @@ from gym_super_mario_bros.actions import COMPLEX_MOVEMENT, RIGHT_ONLY, SIMPLE_MO
 from gym_super_mario_bros.smb_env import SuperMarioBrosEnv
 from gymnasium import spaces
 import gymnasium
-from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import FrameStackObservation, StickyAction
 from nes_py.wrappers import JoypadSpace
 import numpy as np
+from fastcore.basics import patch
 from .settings import ConfigError, EnvConfig, LEVELS, check_value, excerpt
 
 # %% ../nbs/02_env.ipynb #c168f160
-PYTHON_STATE = ('_time_last', '_x_position_max', '_score_last', '_coins_last', '_status_last',
-                '_completion_rewarded')
-
-@functools.cache
-def _after_start_screen(world, stage):
-    "A console that has played the start screen of a level, and its state then: all others begin with it."
-    console = SuperMarioBrosEnv(target=(world, stage))
-    return console, console.dump_state()
-
 class MarioEnv(SuperMarioBrosEnv):
     "One level, frame by frame; actions are bytes of pressed buttons, observations uint8 [240, 256, 3]."
     metadata = {'render_modes': ['rgb_array'], 'render_fps': 60}
@@ -43,59 +34,77 @@ class MarioEnv(SuperMarioBrosEnv):
     def __init__(self,
                  level='1-1', # world and stage
                  render_mode=None): # 'rgb_array' or None
-        if level not in LEVELS: raise ConfigError(f'level is {excerpt(level)}, but must be one of 1-1 to 8-4.')
+        if level not in LEVELS:
+            raise ConfigError(f'level is {excerpt(level)}, but must be one of 1-1 to 8-4.')
         super().__init__(target=tuple(map(int, level.split('-'))), render_mode=render_mode)
-        self.begun = False                                     # the library has called it already
-
-    def _skip_start_screen(self):
-        console, state = _after_start_screen(self._target_world, self._target_stage)
-        self.load_state(state)
-        self.lender = self.needed = (console._env,)
-        for name in PYTHON_STATE: setattr(self, name, getattr(console, name))
-
-    # A NumPy array takes much longer to hand out a single number.
-    def _ram_buffer(self): return memoryview(super()._ram_buffer())
-
-    @property
-    def at_home(self):
-        "Whether the console is still in its level; its memory has the numbers of world and stage."
-        return self.ram[0x075f] + 1 == self._target_world and self.ram[0x075c] + 1 == self._target_stage
-
-    @property
-    def _flag_get(self): return self.at_home and super()._flag_get
-
-    def _get_truncated(self): return not self.at_home
+        self.begun = False                                     # the library has called `reset` already
 
     def picture(self):
         "A copy of the screen; much faster than `screen.copy()`, whose rows lie backwards in memory."
         return self.observation('rgb_array_contiguous')
 
-    def step(self, action): # the byte of the pressed buttons, 0 to 255
-        if not self.begun:
-            raise gymnasium.error.ResetNeeded('step was called before reset; an episode has to begin first.')
-        if self._env is None: raise ValueError('step was called after close; a closed console plays no more.')
-        _, reward, terminated, truncated, info = super().step(operator.index(action))
-        return self.picture(), reward, terminated, truncated, info
-
-    # options['snapshot'] is where to begin, if not at the level's start
-    def reset(self, *, seed=None, options=None):
-        if self._env is None:
-            raise ValueError('reset was called after close; a closed console plays no more.')
-        _, info = super().reset(seed=seed)
-        snapshot, self.needed = (options or {}).get('snapshot'), self.lender
-        if snapshot is not None:
-            self.load_state(snapshot.console)
-            self.needed = (*self.lender, *snapshot.emulators)
-            for name, value in zip(PYTHON_STATE, snapshot.python): setattr(self, name, value)
-            info = self._get_info()
-        self.begun = True
-        return self.picture(), info
-
     def render(self): return self.picture() if self.render_mode == 'rgb_array' else None
 
-    def close(self):
-        "Let go of the console, which is freed when no frame that is being computed and no snapshot needs it."
-        self._env = None
+    def _ram_buffer(self): # a NumPy array takes much longer to hand out a single number
+        return memoryview(super()._ram_buffer())
+
+# %% ../nbs/02_env.ipynb #c168f161
+@patch(as_prop=True)
+def at_home(self: MarioEnv):
+    "Whether the console is still in its level; its memory has the numbers of world and stage."
+    return self.ram[0x075f] + 1 == self._target_world and self.ram[0x075c] + 1 == self._target_stage
+
+@patch(as_prop=True)
+def _flag_get(self: MarioEnv): return self.at_home and super(MarioEnv, self)._flag_get
+
+@patch
+def _get_truncated(self: MarioEnv): return not self.at_home
+
+# %% ../nbs/02_env.ipynb #c168f163
+PYTHON_STATE = ('_time_last', '_x_position_max', '_score_last', '_coins_last', '_status_last',
+                '_completion_rewarded')
+
+@functools.cache
+def _after_start_screen(world, stage):
+    "A console that has played the start screen of a level, and its state then: all others begin with it."
+    console = SuperMarioBrosEnv(target=(world, stage))
+    return console, console.dump_state()
+
+@patch
+def _skip_start_screen(self: MarioEnv):
+    console, state = _after_start_screen(self._target_world, self._target_stage)
+    self.load_state(state)
+    self.lender = self.needed = (console._env,)
+    for name in PYTHON_STATE: setattr(self, name, getattr(console, name))
+
+# %% ../nbs/02_env.ipynb #c168f164
+@patch
+def step(self: MarioEnv, action): # the byte of the pressed buttons, 0 to 255
+    if not self.begun:
+        raise gymnasium.error.ResetNeeded('step was called before reset; an episode has to begin first.')
+    if self._env is None: raise ValueError('step was called after close; a closed console plays no more.')
+    _, reward, terminated, truncated, info = super(MarioEnv, self).step(operator.index(action))
+    return self.picture(), reward, terminated, truncated, info
+
+@patch
+def reset(self: MarioEnv, *, seed=None,
+          options=None): # options['snapshot'] is where to begin, if not at the level's start
+    if self._env is None:
+        raise ValueError('reset was called after close; a closed console plays no more.')
+    _, info = super(MarioEnv, self).reset(seed=seed)
+    snapshot, self.needed = (options or {}).get('snapshot'), self.lender
+    if snapshot is not None:
+        self.load_state(snapshot.console)
+        self.needed = (*self.lender, *snapshot.emulators)
+        for name, value in zip(PYTHON_STATE, snapshot.python): setattr(self, name, value)
+        info = self._get_info()
+    self.begun = True
+    return self.picture(), info
+
+@patch
+def close(self: MarioEnv):
+    "Let go of the console, which is freed when no frame that is being computed and no snapshot needs it."
+    self._env = None
 
 # %% ../nbs/02_env.ipynb #abf5627c
 def env_id(level): # world and stage, such as '1-1'
@@ -107,11 +116,10 @@ for level in LEVELS:
         gymnasium.register(env_id(level), entry_point='mario_dqn.env:MarioEnv', kwargs={'level': level})
 
 # %% ../nbs/02_env.ipynb #2077bd5d
-class JoypadTape(RecordConstructorArgs, gymnasium.Wrapper):
+class JoypadTape(gymnasium.Wrapper):
     "Keeps the byte of every frame since the level's start, in `tape`."
     def __init__(self, env): # an environment whose actions are bytes
-        RecordConstructorArgs.__init__(self)
-        gymnasium.Wrapper.__init__(self, env)
+        super().__init__(env)
         self.tape = bytearray()
 
     def reset(self, *, seed=None, options=None):
@@ -150,14 +158,13 @@ def classic_reward(before, # info of the frame before
     return float(max(-15, min(15, moved + ticked + died)))  # on single numbers much faster than np.clip
 
 # %% ../nbs/02_env.ipynb #70024fcd
-class ClassicReward(RecordConstructorArgs, gymnasium.Wrapper):
+class ClassicReward(gymnasium.Wrapper):
     "Adds up the classic reward in `info['classic_return']`; hands it out as the reward, if wanted."
     remembered = ('before', 'total')
     def __init__(self,
                  env, # frames of the game, with their info
                  replace=True): # whether it takes the place of the environment's own reward
-        RecordConstructorArgs.__init__(self, replace=replace)
-        gymnasium.Wrapper.__init__(self, env)
+        super().__init__(env)
         self.replace = replace
 
     def reset(self, *, seed=None, options=None):
@@ -176,13 +183,12 @@ class ClassicReward(RecordConstructorArgs, gymnasium.Wrapper):
                 else reward, terminated, truncated, info | {'classic_return': self.total})
 
 # %% ../nbs/02_env.ipynb #80d43e44
-class RandomStart(RecordConstructorArgs, gymnasium.Wrapper):
+class RandomStart(gymnasium.Wrapper):
     "Begins an episode with 0 to `noop_max` frames without a button, or with `options['noops']`."
     def __init__(self,
                  env, # frames of the game
                  noop_max): # largest number of frames
-        RecordConstructorArgs.__init__(self, noop_max=noop_max)
-        gymnasium.Wrapper.__init__(self, env)
+        super().__init__(env)
         self.noop_max = check_value(EnvConfig, 'noop_max', noop_max)
 
     def reset(self, *, seed=None, options=None):
@@ -208,13 +214,12 @@ def action_meanings(name): # a key of `ACTIONS`
     return [' + '.join(buttons) for buttons in ACTIONS[check_value(EnvConfig, 'actions', name)]]
 
 # %% ../nbs/02_env.ipynb #9081dad9
-class JoypadActions(RecordConstructorArgs, gymnasium.ActionWrapper):
+class JoypadActions(gymnasium.ActionWrapper):
     "Turns the number of an action into the byte of its buttons."
     def __init__(self,
                  env, # frames of the game
                  actions): # a key of `ACTIONS`
-        RecordConstructorArgs.__init__(self, actions=actions)
-        gymnasium.ActionWrapper.__init__(self, env)
+        super().__init__(env)
         self.bytes = action_bytes(actions)
         self.action_space = spaces.Discrete(len(self.bytes))
 
@@ -225,13 +230,12 @@ class JoypadActions(RecordConstructorArgs, gymnasium.ActionWrapper):
         return self.bytes[action]
 
 # %% ../nbs/02_env.ipynb #92a41530
-class FrameSkip(RecordConstructorArgs, gymnasium.Wrapper):
+class FrameSkip(gymnasium.Wrapper):
     "Holds each action for `frames` frames, adds the rewards, and stops where the episode ends."
     def __init__(self,
                  env, # frames of the game
                  frames): # emulator frames an action is held
-        RecordConstructorArgs.__init__(self, frames=frames)
-        gymnasium.Wrapper.__init__(self, env)
+        super().__init__(env)
         self.frames = check_value(EnvConfig, 'frame_skip', frames)
 
     def step(self, action):
@@ -243,15 +247,15 @@ class FrameSkip(RecordConstructorArgs, gymnasium.Wrapper):
         return observation, total, terminated, truncated, info
 
 # %% ../nbs/02_env.ipynb #93bbcec6
-class SmallGray(RecordConstructorArgs, gymnasium.ObservationWrapper):
+class SmallGray(gymnasium.ObservationWrapper):
     "Cuts the top off a colour picture, makes it gray, and shrinks it to a square, uint8 [size, size]."
     def __init__(self,
                  env, # an environment with uint8 [H, W, 3] observations
                  crop_top=32, # rows cut off at the top
                  size=68): # side of the result, in pixels
-        RecordConstructorArgs.__init__(self, crop_top=crop_top, size=size)
-        gymnasium.ObservationWrapper.__init__(self, env)
-        self.crop_top, self.size = check_value(EnvConfig, 'crop_top', crop_top), check_value(EnvConfig, 'size', size)
+        super().__init__(env)
+        self.crop_top = check_value(EnvConfig, 'crop_top', crop_top)
+        self.size = check_value(EnvConfig, 'size', size)
         self.observation_space = spaces.Box(0, 255, (self.size, self.size), np.uint8)
 
     def observation(self, observation):
@@ -259,13 +263,12 @@ class SmallGray(RecordConstructorArgs, gymnasium.ObservationWrapper):
         return cv2.resize(gray, (self.size, self.size), interpolation=cv2.INTER_AREA)
 
 # %% ../nbs/02_env.ipynb #35745b64
-class ShownButtons(RecordConstructorArgs, gymnasium.Wrapper):
+class ShownButtons(gymnasium.Wrapper):
     "Draws the buttons of the last action into the top of the picture: white squares for those that are down."
     def __init__(self,
                  env, # an environment with uint8 [size, size] observations
                  actions): # a key of `ACTIONS`
-        RecordConstructorArgs.__init__(self, actions=actions)
-        gymnasium.Wrapper.__init__(self, env)
+        super().__init__(env)
         bits = np.array(action_bytes(actions))[:, None] >> np.arange(8) & 1  # [A, 8]
         side = env.observation_space.shape[0] // 10
         # [A, side, 8 side]
@@ -284,14 +287,13 @@ class ShownButtons(RecordConstructorArgs, gymnasium.Wrapper):
         return self.draw(observation, self.strips[action]), *rest
 
 # %% ../nbs/02_env.ipynb #cc68c3f7
-class StuckLimit(RecordConstructorArgs, gymnasium.Wrapper):
+class StuckLimit(gymnasium.Wrapper):
     "Truncates an episode after `limit` steps without a new largest x position."
     remembered = ('best', 'waited')
     def __init__(self,
                  env, # an environment with 'x_pos' in its info
                  limit): # steps without progress that are allowed
-        RecordConstructorArgs.__init__(self, limit=limit)
-        gymnasium.Wrapper.__init__(self, env)
+        super().__init__(env)
         self.limit = check_value(EnvConfig, 'stuck_limit', limit)
 
     def reset(self, *, seed=None, options=None):

@@ -213,7 +213,8 @@ def check_player(player, # whatever was handed over
         raise TypeError('The player is an agent, but must be a function of observations, such as '
                         'agent.q_values.')
     if not isinstance(player, (list, tuple, np.ndarray)):
-        raise TypeError(f'The player is {excerpt(player)}, but must be a function, a list of actions, or None.')
+        raise TypeError(f'The player is {excerpt(player)}, but must be a function, a list of actions, or '
+                        'None.')
     actions = np.asarray(player)
     fits = (actions.ndim == 1 and len(actions) and actions.dtype.kind in 'iu'
             and ((0 <= actions) & (actions < count)).all())
@@ -248,6 +249,7 @@ def play_episodes(player, # a function [B, …] → [B, A], a list of actions, o
     done = {number: episode for lane in lanes for number, episode in lane.done.items()}
     return [done[number] for number in range(condition.episodes)]
 
+# %% ../nbs/08_evaluation.ipynb #428cc8ab
 def _play_out(player, lanes, workers, timeout, fault, progress):
     finished, broken, padding = -1, 0, lanes[0].observation    # a row that nobody plays
     while any(lane.playing for lane in lanes):
@@ -479,6 +481,7 @@ def find_baselines(env_config, # an `EnvConfig`
     try: return next((entry['players'] for entry in read_baselines(path) if entry['key'] == key), None)
     except ConfigError as e: say(f'{e} They are measured anew.')
 
+# %% ../nbs/08_evaluation.ipynb #593bebdb
 def read_baselines(path): # the file, which need not exist
     "Its entries, each with a key and the rows of players; raises `ConfigError` if it is damaged."
     if not path.exists(): return []

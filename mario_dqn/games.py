@@ -437,6 +437,7 @@ def _forget(self: GameVector, number): # of a game whose episode broke
     self.pool.snapshots = kept
     broken.clear()
 
+# %% ../nbs/06_games.ipynb #25de002b
 @patch
 def close(self: GameVector):
     "End the threads and the games; a second time there is nothing to do."

@@ -160,6 +160,7 @@ def graphics_name(backend): # of Keras
     found = config.list_physical_devices('GPU')
     return config.experimental.get_device_details(found[0]).get('device_name', 'GPU') if found else None
 
+# %% ../nbs/04_network.ipynb #cef520cc
 def precision_choice(flags=processor_flags, # a function that gives the words of the processor, or None
                      seconds=convolution_seconds): # the time of a convolution by dtype; asked only without words
     "'bfloat16' or 'float32' for updates, the same each time on one machine, and why, in words."

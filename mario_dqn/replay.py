@@ -72,25 +72,28 @@ class CompressedFrames:
         pixels = bytearray().join([read[i] for i in place.ravel()])
         return np.frombuffer(pixels, np.uint8).reshape(*slots.shape, *self.shape[1:])
 
-    def arrays(self,
-               slots=slice(None)): # which of them
-        "Copies: `frames` uint8, all compressed frames in a row, and `lengths` int64 [slots] of each."
-        packed = self.packed[slots]
-        lengths = np.fromiter(map(len, packed), np.int64, len(packed))
-        return dict(frames=np.frombuffer(b''.join(packed), np.uint8), lengths=lengths)
+# %% ../nbs/03_replay.ipynb #1ee1b29b
+@patch
+def arrays(self: CompressedFrames,
+           slots=slice(None)): # which of them
+    "Copies: `frames` uint8, all compressed frames in a row, and `lengths` int64 [slots] of each."
+    packed = self.packed[slots]
+    lengths = np.fromiter(map(len, packed), np.int64, len(packed))
+    return dict(frames=np.frombuffer(b''.join(packed), np.uint8), lengths=lengths)
 
-    def fill(self, slots, # slice
-             arrays): # as `arrays` gives them
-        "Take frames over; raises `ValueError` unless every one of them is a frame."
-        data, ends = arrays['frames'].tobytes(), np.cumsum(arrays['lengths']).tolist()
-        frames = [data[start:end] for start, end in zip([0, *ends], ends)]
-        wanted, size = len(self.packed[slots]), math.prod(self.shape[1:])
-        if len(frames) != wanted or not all(is_frame(frame, size) for frame in frames):
-            raise ValueError(f'These are not {wanted} compressed frames of {size} pixels.')
-        self.packed[slots] = np.array([*frames, None], object)[:-1]  # with None it stays an array of objects
+@patch
+def fill(self: CompressedFrames, slots, # slice
+         arrays): # as `arrays` gives them
+    "Take frames over; raises `ValueError` unless every one of them is a frame."
+    data, ends = arrays['frames'].tobytes(), np.cumsum(arrays['lengths']).tolist()
+    frames = [data[start:end] for start, end in zip([0, *ends], ends)]
+    wanted, size = len(self.packed[slots]), math.prod(self.shape[1:])
+    if len(frames) != wanted or not all(is_frame(frame, size) for frame in frames):
+        raise ValueError(f'These are not {wanted} compressed frames of {size} pixels.')
+    self.packed[slots] = np.array([*frames, None], object)[:-1]  # with None it stays an array of objects
 
-    @property
-    def nbytes(self): return sum(map(len, self.packed)) + len(self.packed) * FRAME_OVERHEAD
+@patch(as_prop=True)
+def nbytes(self: CompressedFrames): return sum(map(len, self.packed)) + len(self.packed) * FRAME_OVERHEAD
 
 # %% ../nbs/03_replay.ipynb #7a598e51
 def shift(slots, # slots, int64, any shape

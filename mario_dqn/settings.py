@@ -88,7 +88,8 @@ def name_unknown(key, # the key that does not exist
     "The error for a key that does not exist."
     near = difflib.get_close_matches(str(key)[:80], list(known), 1)
     hint = f'did you mean {near[0]}?' if near else 'allowed are ' + ', '.join(known) + '.'
-    return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else excerpt(key)} is not a setting; '
+    return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else excerpt(key)} is not a '
+                       'setting; '
                        f'{hint}')
 
 def in_words(group, # a class of `Settings`

@@ -146,6 +146,7 @@ class Measure(NamedTuple):
     unit: str # of the value
     meaning: str # in words
 
+# %% ../../nbs/30_bench.ipynb #c83c9c8b
 def table(config, # `Config`
           times, # of `parts`: seconds of a call by name
           theirs, # seconds of an agent step of `keras_loop`

@@ -28,7 +28,8 @@ def value_limit(config): # `Config`
     most = agent.reward_scale * (15 * env.frame_skip + agent.flag_bonus + agent.death_penalty)
     return 100 * most / (1 - agent.discount)
 
-KNOBS = ('A smaller agent.learning_rate, agent.gradient_norm or agent.reward_scale, or a smaller agent.target_mix, '
+KNOBS = ('A smaller agent.learning_rate, agent.gradient_norm or agent.reward_scale, or a smaller '
+         'agent.target_mix, '
          'makes this less likely.')
 
 def check_update(result, # `UpdateResult`
@@ -299,8 +300,10 @@ class ProgressBar(Callback):
                         dynamic_ncols=True, mininterval=0.5)
 
     def interval(self, runner, row):
-        columns = {'ε': 'epsilon', 'loss': 'loss', 'Q': 'q_mean', 'score': 'score_100', 'x': 'x_100', 'clear': 'clear_100'}
-        self.bar.set_postfix({name: _short(name, row[column]) for name, column in columns.items()}, refresh=False)
+        columns = {'ε': 'epsilon', 'loss': 'loss', 'Q': 'q_mean', 'score': 'score_100', 'x': 'x_100',
+                   'clear': 'clear_100'}
+        self.bar.set_postfix({name: _short(name, row[column]) for name, column in columns.items()},
+                             refresh=False)
         self.bar.update(row['step'] - self.bar.n)
 
     def evaluating(self, runner, count):

@@ -118,7 +118,8 @@ def seal(data): # the bytes of a zip archive without a comment
 
 def check_seal(data): # of `seal`
     "Raise `ValueError` unless the bytes are those that were sealed."
-    if sha256(data[:-64]).encode() != data[-64:]: raise ValueError('it is damaged, since its SHA-256 is not the one at its end')
+    if sha256(data[:-64]).encode() != data[-64:]:
+        raise ValueError('it is damaged, since its SHA-256 is not the one at its end')
 
 # %% ../../nbs/13_checkpoint.ipynb #0b73c7ee
 def sync(path): # a file or a folder
@@ -214,6 +215,7 @@ def build_agent(config, # a `Config`
     set_threads(threads or config.run.threads)
     return Agent(config.agent, *env_shapes(config.env, make_env), config.run.seed, layers)
 
+# %% ../../nbs/13_checkpoint.ipynb #62e9cc43
 def largest_file(config): # a `Config`
     "The size in bytes of the largest file that can hold the weights of its network, with room to spare."
     return 2 * 4 * network_size(config.env, config.agent) + 1_000_000
@@ -302,6 +304,7 @@ def refuse_links(path): # a folder that is to be written to
             raise ConfigError(f'{link} is a symbolic link, and nothing is written through one; put the file '
                               'or folder itself in its place.')
 
+# %% ../../nbs/13_checkpoint.ipynb #7e5b3811
 class Checkpoint(NamedTuple):
     "A checkpoint that was found whole, or with one damaged segment that could be computed anew."
     path: Path # its folder
@@ -317,6 +320,7 @@ class Checkpoint(NamedTuple):
         if own in self.repaired: return unpack_arrays(self.repaired[own])
         return unpack_arrays(read_bounded(self.path.parent / 'frames' / f'{own}.npz', LARGEST_SEGMENT))
 
+# %% ../../nbs/13_checkpoint.ipynb #7e5b3812
 class Checkpoints:
     "Writes the checkpoints of a run, and keeps two."
     def __init__(self, path, # the folder `checkpoints`
@@ -325,78 +329,84 @@ class Checkpoints:
         self.kept = {self.newest: newest.segments} if newest else {}    # {folder: segments}, at most two
         self.damaged = set(newest.repaired) if newest else set()  # SHA-256 of what has to be written again
 
-    def save(self, step, # agent steps of the run
-             state, # plain data for JSON
-             arrays, # by name
-             segments): # {name: (version, a function that returns its arrays)}
-        "Write a checkpoint, and remove all but the one before; raises `ConfigError`."
-        target = self.path / f'step_{step:010d}'
-        if target == self.newest: return
-        try: entries = self.write(target, step, state, arrays, segments)
-        except OSError as e:
-            with contextlib.suppress(OSError): self.clean()             # a full disk has room again
-            old = (f'the one before it, {self.newest.name}, is whole' if self.newest
-                   else 'there is none before it')
-            raise ConfigError(f'The checkpoint {target} cannot be written: {reason(e)}; {old}.') from None
-        self.kept = {path: self.kept[path] for path in (self.newest,) if path} | {target: entries}
-        self.newest = target
-        with contextlib.suppress(OSError): self.clean()  # what is left over is removed by the next one
+@patch
+def write_segments(self: Checkpoints, segments): # as for `save`
+    "Write the segments that the newest checkpoint lacks; returns the entries of all, and their parity."
+    there = {entry['sha256'] for entry in self.kept.get(self.newest, {}).values()} - self.damaged
+    entries, parity, distinct = {}, b'', set()
+    for name, (version, make) in segments.items():
+        data = pack_arrays(make())
+        own = sha256(data)
+        entries[name] = dict(version=version, size=len(data), sha256=own)
+        if own in distinct: continue                                # equal segments are one file
+        distinct.add(own)
+        parity = exclusive_or(parity, data)
+        if own not in there: write_atomic(self.path / 'frames' / f'{own}.npz', data)
+    self.damaged -= distinct
+    return entries, parity
 
-    def write(self,
-              target, # folder of the checkpoint
-              step, # agent steps of the run
-              state, # plain data for JSON
-              arrays, # by name
-              segments): # as for `save`
-        "Write the files of a checkpoint; returns the entries of its segments; raises `OSError`."
-        refuse_links(self.path)
-        (self.path / 'frames').mkdir(parents=True, exist_ok=True)
-        entries, parity = self.write_segments(segments)
-        sync(self.path / 'frames')
-        partial = self.path / f'.{target.name}'
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        files = {name: write_synced(partial / name, data) for name, data in (
-            ('state.json', json.dumps(state).encode()), ('arrays.npz', pack_arrays(arrays)),
-            ('parity.bin', parity))}
-        manifest = dict(format=FORMAT, step=step, files=files, segments=entries)
-        write_synced(partial / 'manifest.json',
-                     json.dumps(manifest | dict(sha256=sha256(sorted_text(manifest))), indent=1).encode())
-        sync(partial)
-        shutil.rmtree(target, ignore_errors=True)  # a damaged one that was not gone on from
-        os.rename(partial, target)
-        sync(self.path)
-        return entries
+# %% ../../nbs/13_checkpoint.ipynb #7e5b3815
+@patch
+def write(self: Checkpoints,
+          target, # folder of the checkpoint
+          step, # agent steps of the run
+          state, # plain data for JSON
+          arrays, # by name
+          segments): # as for `save`
+    "Write the files of a checkpoint; returns the entries of its segments; raises `OSError`."
+    refuse_links(self.path)
+    (self.path / 'frames').mkdir(parents=True, exist_ok=True)
+    entries, parity = self.write_segments(segments)
+    sync(self.path / 'frames')
+    partial = self.path / f'.{target.name}'
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    contents = {'state.json': json.dumps(state).encode(), 'arrays.npz': pack_arrays(arrays),
+                'parity.bin': parity}
+    files = {name: write_synced(partial / name, data) for name, data in contents.items()}
+    manifest = dict(format=FORMAT, step=step, files=files, segments=entries)
+    manifest |= dict(sha256=sha256(sorted_text(manifest)))
+    write_synced(partial / 'manifest.json', json.dumps(manifest, indent=1).encode())
+    sync(partial)
+    shutil.rmtree(target, ignore_errors=True)  # a damaged one that was not gone on from
+    os.rename(partial, target)
+    sync(self.path)
+    return entries
 
-    def write_segments(self, segments): # as for `save`
-        "Write the segments that the newest checkpoint lacks; returns the entries of all, and their parity."
-        there = {entry['sha256'] for entry in self.kept.get(self.newest, {}).values()} - self.damaged
-        entries, parity, distinct = {}, b'', set()
-        for name, (version, make) in segments.items():
-            data = pack_arrays(make())
-            own = sha256(data)
-            entries[name] = dict(version=version, size=len(data), sha256=own)
-            if own in distinct: continue                                # equal segments are one file
-            distinct.add(own)
-            parity = exclusive_or(parity, data)
-            if own not in there: write_atomic(self.path / 'frames' / f'{own}.npz', data)
-        self.damaged -= distinct
-        return entries, parity
+# %% ../../nbs/13_checkpoint.ipynb #7e5b3816
+@patch
+def save(self: Checkpoints, step, # agent steps of the run
+         state, # plain data for JSON
+         arrays, # by name
+         segments): # {name: (version, a function that returns its arrays)}
+    "Write a checkpoint, and remove all but the one before; raises `ConfigError`."
+    target = self.path / f'step_{step:010d}'
+    if target == self.newest: return
+    try: entries = self.write(target, step, state, arrays, segments)
+    except OSError as e:
+        with contextlib.suppress(OSError): self.clean()             # a full disk has room again
+        old = (f'the one before it, {self.newest.name}, is whole' if self.newest
+               else 'there is none before it')
+        raise ConfigError(f'The checkpoint {target} cannot be written: {reason(e)}; {old}.') from None
+    self.kept = {path: self.kept[path] for path in (self.newest,) if path} | {target: entries}
+    self.newest = target
+    with contextlib.suppress(OSError): self.clean()  # what is left over is removed by the next one
 
-    def clean(self):
-        "Remove everything that no kept checkpoint needs."
-        for path in self.path.iterdir():
-            if path not in self.kept and path.name != 'frames': shutil.rmtree(path, ignore_errors=True)
-        needed = {f'{entry["sha256"]}.npz' for segments in self.kept.values() for entry in segments.values()}
-        for path in (self.path / 'frames').iterdir():
-            if path.name not in needed: path.unlink(missing_ok=True)
+@patch
+def clean(self: Checkpoints):
+    "Remove everything that no kept checkpoint needs."
+    for path in self.path.iterdir():
+        if path not in self.kept and path.name != 'frames': shutil.rmtree(path, ignore_errors=True)
+    needed = {f'{entry["sha256"]}.npz' for segments in self.kept.values() for entry in segments.values()}
+    for path in (self.path / 'frames').iterdir():
+        if path.name not in needed: path.unlink(missing_ok=True)
 
 # %% ../../nbs/13_checkpoint.ipynb #cc3855c2
 def check_entry(path, # the file, or the folder of one that is named by its SHA-256
                 entry): # of the manifest: dict(size, sha256)
     "Raises `ConfigError` unless it is an entry."
-    if not (isinstance(entry, dict) and type(entry.get('size')) is int
-            and re.fullmatch('[0-9a-f]{64}', str(entry.get('sha256')))):
+    has_size = isinstance(entry, dict) and type(entry.get('size')) is int
+    if not has_size or not re.fullmatch('[0-9a-f]{64}', str(entry.get('sha256'))):
         raise ConfigError(f'its manifest has no size and SHA-256 of a file in {path}')
 
 def check_file(path, # the file
@@ -435,32 +445,38 @@ def check_segments(path, # the folder of a checkpoint
         raise ConfigError(f'{what}, and the parity of its segments does not give it back')
     return {lost: data[:size]}, what
 
+# %% ../../nbs/13_checkpoint.ipynb #73b5826e
+def _read_manifest(path): # the folder of a checkpoint; raises `ConfigError`, or what a wrong form raises
+    manifest = parse_json(read_bounded(path / 'manifest.json', LARGEST_JSON))
+    own = manifest.pop('sha256', None)
+    if own not in (None, sha256(sorted_text(manifest))):
+        raise ConfigError(f'{path} is damaged: its manifest.json has another SHA-256 than it says.')
+    if manifest['format'] != FORMAT:
+        raise ConfigError(f'{path} was written by another version: it has the format '
+                          f'{excerpt(manifest["format"])}, and this version reads {FORMAT}.')
+    if own is None:  # which the first format did not have
+        raise ConfigError(f'{path} is damaged: its manifest.json has no SHA-256 of its own.')
+    if type(manifest['step']) is not int or f'step_{manifest["step"]:010d}' != path.name:
+        raise ConfigError(f'{path} is damaged: its manifest is of step {excerpt(manifest["step"])}.')
+    return manifest
+
+def _read_whole(path, manifest):
+    for name in ('state.json', 'arrays.npz'): check_file(path / name, manifest['files'][name])
+    repaired, what = check_segments(path, manifest['segments'], manifest['files']['parity.bin'])
+    arrays = unpack_arrays(read_bounded(path / 'arrays.npz', LARGEST_ARRAYS))
+    state = parse_json(read_bounded(path / 'state.json', LARGEST_JSON))
+    said = f'{path} is damaged: {what}; it was computed anew from the other segments, and nothing is lost.'
+    return (Checkpoint(path, manifest['step'], state, arrays, manifest['segments'], repaired), said
+            if repaired else '')
+
+# %% ../../nbs/13_checkpoint.ipynb #73b5826f
 def read_checkpoint(path): # its folder
     "A `Checkpoint`, and a sentence if a segment had to be computed anew; raises `ConfigError` if damaged."
-    wrong = 'is damaged'
     try:
-        manifest = parse_json(read_bounded(path / 'manifest.json', LARGEST_JSON))
-        own = manifest.pop('sha256', None)
-        if own not in (None, sha256(sorted_text(manifest))):
-            raise ConfigError('its manifest.json has another SHA-256 than it says')
-        if manifest['format'] != FORMAT:
-            wrong = 'was written by another version'
-            raise ConfigError(f'it has the format {excerpt(manifest["format"])}, and this version reads '
-                              f'{FORMAT}')
-        # which the first format did not have
-        if own is None: raise ConfigError('its manifest.json has no SHA-256 of its own')
-        if type(manifest['step']) is not int or f'step_{manifest["step"]:010d}' != path.name:
-            raise ConfigError(f'its manifest is of step {excerpt(manifest["step"])}')
-        for name in ('state.json', 'arrays.npz'): check_file(path / name, manifest['files'][name])
-        repaired, what = check_segments(path, manifest['segments'], manifest['files']['parity.bin'])
-        arrays = unpack_arrays(read_bounded(path / 'arrays.npz', LARGEST_ARRAYS))
-        said = ''
-        if repaired:
-            said = (f'{path} is damaged: {what}; it was computed anew from the other segments, '
-                    'and nothing is lost.')
-        state = parse_json(read_bounded(path / 'state.json', LARGEST_JSON))
-        return Checkpoint(path, manifest['step'], state, arrays, manifest['segments'], repaired), said
-    except ConfigError as e: raise ConfigError(f'{path} {wrong}: {e}.') from None
+        manifest = _read_manifest(path)
+        try: return _read_whole(path, manifest)
+        except ConfigError as e: raise ConfigError(f'{path} is damaged: {e}.') from None
+    except ConfigError: raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as e:
         raise ConfigError(f'{path} is damaged: {one_line(e)} ({type(e).__name__}).') from None
 
@@ -468,14 +484,16 @@ def newest_checkpoint(path): # the folder `checkpoints`
     "The newest whole `Checkpoint` or None, and sentences on damaged ones; raises `ConfigError` if all are."
     damaged = []
     try:
-        found = sorted((p for p in Path(path).iterdir() if re.fullmatch(r'step_[0-9]{10}', p.name)),
+        found = sorted((p for p in Path(path).iterdir() if re.fullmatch('step_[0-9]{10}', p.name)),
                        reverse=True)
     except FileNotFoundError: found = []
     except OSError as e: raise ConfigError(f'{path} cannot be read: {reason(e)}.') from None
     for folder in found:
         try: checkpoint, said = read_checkpoint(folder)
-        except ConfigError as e: damaged.append(str(e)); continue
-        return checkpoint, [f'{sentence} The one before it is used.'
-                            for sentence in damaged] + [said] * bool(said)
+        except ConfigError as e:
+            damaged.append(str(e))
+            continue
+        said = [f'{sentence} The one before it is used.' for sentence in damaged] + ([said] if said else [])
+        return checkpoint, said
     if damaged: raise ConfigError(' '.join([*damaged, 'No checkpoint of this run can be used.']))
     return None, []

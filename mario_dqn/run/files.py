@@ -180,6 +180,7 @@ def last_words(path): # a file
     finally:
         with contextlib.suppress(BrokenPipeError, AttributeError): witness.communicate(b'well\n')
 
+# %% ../../nbs/10_files.ipynb #d01a707b
 @contextlib.contextmanager
 def quiet_stderr():
     "Keep what is written to file descriptor 2 from the user, unless an error or the process ends the block."

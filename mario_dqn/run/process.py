@@ -9,6 +9,7 @@ __all__ = ['peak_memory', 'portable', 'search_path', 'answer_call', 'serve', 'en
 import contextlib, json, os, pickle, signal, subprocess, sys, weakref
 from multiprocessing import connection
 import cloudpickle
+from fastcore.basics import patch
 from ..settings import RunConfig, TrainingError, check_value
 from ..env import env_shapes, make_env
 from ..games import Games, GameVector
@@ -48,6 +49,7 @@ def answer_call(vector, # `GameVector`, or None before it is made
     if name == 'restore': return vector, vector.restore(*arguments, progress)
     return vector, getattr(vector, name)(*arguments)
 
+# %% ../../nbs/12_process.ipynb #13febc0c
 def serve(handle): # of the pipe
     "What the process of the games does: make a `GameVector`, then do calls until the pipe ends."
     for name in ('SIGINT', 'SIGTERM', 'SIGHUP'):
@@ -59,7 +61,8 @@ def serve(handle): # of the pipe
         while True:
             name, arguments = pipe.recv()
             try:
-                vector, answer = answer_call(vector, name, arguments, lambda *counts: send('progress', counts))
+                vector, answer = answer_call(vector, name, arguments,
+                                             lambda *counts: send('progress', counts))
                 send('answer', answer)
             except Exception as error: send('error', portable(error))
     os._exit(0)  # without waiting for a thread that hangs
@@ -89,54 +92,62 @@ class ServingProcess:
         self.release = weakref.finalize(self, end_process, self.process, self.pipe)  # if nobody closes it
         self.unanswered, self.interrupted = None, False  # the name of the call whose answer is still to come
 
-    def ask(self, name, # of a method of `GameVector`
-            *arguments): # for it
-        "Have a call begun; raises what the one before it raised, if nobody has waited for its answer."
-        if self.unanswered is not None: self.answer()
-        message = pickle.dumps((name, arguments), 5)
-        self.unanswered = name
-        with self.whole(): self.pipe.send_bytes(message)
+@patch
+def ask(self: ServingProcess, name, # of a method of `GameVector`
+        *arguments): # for it
+    "Have a call begun; raises what the one before it raised, if nobody has waited for its answer."
+    if self.unanswered is not None: self.answer()
+    message = pickle.dumps((name, arguments), 5)
+    self.unanswered = name
+    with self.whole(): self.pipe.send_bytes(message)
 
-    def answer(self, progress=None): # called with two numbers, if the other side tells how far it is
-        "Wait for the answer; raises what the call raised, and `TrainingError` if the process is no more."
-        while True:
-            if not self.interrupted: self.wait()
-            with self.whole():
-                kind, answer = pickle.loads(self.pipe.recv_bytes())
-                if kind != 'progress': self.unanswered = None
-            if kind == 'error': raise answer
-            if kind == 'answer': return answer
-            if progress is not None: progress(*answer)
+# %% ../../nbs/12_process.ipynb #14fe8cab
+@patch
+def answer(self: ServingProcess, progress=None): # called with two numbers, if the other side tells how far it is
+    "Wait for the answer; raises what the call raised, and `TrainingError` if the process is no more."
+    while True:
+        if not self.interrupted: self.wait()
+        with self.whole():
+            kind, answer = pickle.loads(self.pipe.recv_bytes())
+            if kind != 'progress': self.unanswered = None
+        if kind == 'error': raise answer
+        if kind == 'answer': return answer
+        if progress is not None: progress(*answer)
 
-    def wait(self):
-        "Wait until there is something to read; an interrupt does no harm here."
-        try: self.pipe.poll(None)
-        except OSError: raise self.end_error() from None
+@patch
+def wait(self: ServingProcess):
+    "Wait until there is something to read; an interrupt does no harm here."
+    try: self.pipe.poll(None)
+    except OSError: raise self.end_error() from None
 
-    @contextlib.contextmanager
-    def whole(self):
-        "Around the way of a message; raises `TrainingError` if the process is gone or half of it is left."
-        if self.interrupted: raise self.end_error()
-        try: yield
-        except (EOFError, OSError): raise self.end_error() from None
-        except KeyboardInterrupt:
-            self.interrupted = True
-            self.process.kill()
-            raise
+@patch
+@contextlib.contextmanager
+def whole(self: ServingProcess):
+    "Around the way of a message; raises `TrainingError` if the process is gone or half of it is left."
+    if self.interrupted: raise self.end_error()
+    try: yield
+    except (EOFError, OSError): raise self.end_error() from None
+    except KeyboardInterrupt:
+        self.interrupted = True
+        self.process.kill()
+        raise
 
-    def call(self, name, *arguments, progress=None): # as for `ask` and `answer`
-        "Ask, and wait for the answer."
-        self.ask(name, *arguments)
-        return self.answer(progress)
+# %% ../../nbs/12_process.ipynb #14fe8cac
+@patch
+def call(self: ServingProcess, name, *arguments, progress=None): # as for `ask` and `answer`
+    "Ask, and wait for the answer."
+    self.ask(name, *arguments)
+    return self.answer(progress)
 
-    def end_error(self):
-        "The error of a process that ended unasked."
-        self.process.kill()  # should it only have closed its pipe
-        code = self.process.wait()
-        how = f'ended with code {code}' if code >= 0 else f'was ended by signal {-code}'
-        if code == -9: how += '; the system may have been short of memory'
-        if self.interrupted: how = 'was ended, because an interrupt came in the middle of a message'
-        return TrainingError(f'The process that plays the games {how}.')
+@patch
+def end_error(self: ServingProcess):
+    "The error of a process that ended unasked."
+    self.process.kill()  # should it only have closed its pipe
+    code = self.process.wait()
+    how = f'ended with code {code}' if code >= 0 else f'was ended by signal {-code}'
+    if code == -9: how += '; the system may have been short of memory'
+    if self.interrupted: how = 'was ended, because an interrupt came in the middle of a message'
+    return TrainingError(f'The process that plays the games {how}.')
 
 # %% ../../nbs/12_process.ipynb #ad378ec8
 class GameProcess(ServingProcess, Games):
@@ -153,25 +164,35 @@ class GameProcess(ServingProcess, Games):
         self.ask('make', message)
 
     stepping = property(lambda self: self.unanswered == 'step', doc='Whether a step is under way.')
-    def _reset(self): return self.call('reset')
-    def _send(self, actions): self.ask('step', actions)
-    def _receive(self): return self.answer()
 
-    def state(self):
-        "As of a `GameVector`."
-        self.check_between_steps('state')
-        return self.call('state')
+@patch
+def _reset(self: GameProcess): return self.call('reset')
 
-    def restore(self, state, observation, progress=None): # as for `GameVector`
-        "As of a `GameVector`."
-        restored = self.call('restore', state, observation, progress=progress)
-        self.begun = True
-        return restored
+@patch
+def _send(self: GameProcess, actions): self.ask('step', actions)
 
-    def close(self):
-        "End the process, if need be after five seconds by force."
-        if self.unanswered in (None, 'make') and self.process.poll() is None and not self.pipe.closed:
-            with contextlib.suppress(Exception): self.peak = self.call('peak_memory')
-        self.pipe.close()
-        with contextlib.suppress(subprocess.TimeoutExpired): self.process.wait(5)
-        self.release()
+@patch
+def _receive(self: GameProcess): return self.answer()
+
+@patch
+def state(self: GameProcess):
+    "As of a `GameVector`."
+    self.check_between_steps('state')
+    return self.call('state')
+
+@patch
+def restore(self: GameProcess, state, observation, progress=None): # as for `GameVector`
+    "As of a `GameVector`."
+    restored = self.call('restore', state, observation, progress=progress)
+    self.begun = True
+    return restored
+
+# %% ../../nbs/12_process.ipynb #ad378ecb
+@patch
+def close(self: GameProcess):
+    "End the process, if need be after five seconds by force."
+    if self.unanswered in (None, 'make') and self.process.poll() is None and not self.pipe.closed:
+        with contextlib.suppress(Exception): self.peak = self.call('peak_memory')
+    self.pipe.close()
+    with contextlib.suppress(subprocess.TimeoutExpired): self.process.wait(5)
+    self.release()

@@ -96,7 +96,8 @@ def shortage(config, # `Config`
              disk): # free bytes, or None if unknown
     "Why a run does not fit, as a sentence that says what would; or None."
     def lacking(capacity): # what there is too little of, as (name, needed, free)
-        needs = ('memory', added_memory(config, capacity), memory), ('disk', disk_space(config, capacity), disk)
+        needs = ('memory', added_memory(config, capacity), memory), ('disk', disk_space(config, capacity),
+                                                                     disk)
         return [(name, needed, free) for name, needed, free in needs if free is not None and needed > free]
     capacity = config.agent.replay_capacity
     found = lacking(capacity)

@@ -85,6 +85,7 @@ def env_state(env): # an environment made by `make_env`
         if isinstance(wrapper, FrameStackObservation): state['frames'] = pack_frames(wrapper.obs_queue)
     return dict(wrappers=states, random=env.unwrapped.np_random.bit_generator.state)
 
+# %% ../../nbs/11_state.ipynb #2f7d836b
 def restore_env(env, # an environment made by `make_env`
                 snapshot, # `Snapshot` to begin at
                 state, # of `env_state`
@@ -94,7 +95,8 @@ def restore_env(env, # an environment made by `make_env`
     for wrapper, values in zip(wrappers(env), state['wrappers'], strict=True):
         for name in memory_of(wrapper): setattr(wrapper, name, values[name])
         if isinstance(wrapper, FrameStackObservation):
-            wrapper.obs_queue.extend(unpack_frames(values['frames'], wrapper.observation_space.shape[1:]).copy())
+            wrapper.obs_queue.extend(unpack_frames(values['frames'],
+                                                   wrapper.observation_space.shape[1:]).copy())
     env.unwrapped.np_random.bit_generator.state = state['random']
     below = observation.shape[1] // 10                        # the buttons are drawn above
     return bool((begun[-1][below:] == observation[-1][below:]).all())

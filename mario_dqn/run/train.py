@@ -12,7 +12,8 @@ import contextlib, functools, importlib.metadata, json, os, platform
 import re, shlex, shutil, signal, tempfile, time
 import numpy as np
 from fastcore.basics import patch
-from ..settings import Config, ConfigError, TrainingError, one_line, reason, excerpt, to_toml, with_values
+from ..settings import (Config, ConfigError, TrainingError, one_line, reason, excerpt, to_toml,
+                                with_values)
 from ..env import make_env
 from ..network import graphics_name, keras, precision_choice, q_layers
 from ..games import GameVector
@@ -22,11 +23,11 @@ from .files import (RunFolder, keep_signals, load_config, read_text, set_threads
                                  write_atomic)
 from .state import copy_into
 from .process import GameProcess, peak_memory
-from .checkpoint import (Checkpoints, build_agent, check_own_parts, check_settings, lasting_settings,
-                                      newest_checkpoint, own_parts, refuse_links)
+from .checkpoint import (Checkpoints, build_agent, check_own_parts, check_settings,
+                                      lasting_settings, newest_checkpoint, own_parts, refuse_links)
 from .room import check_room, disk_space, predicted_memory
-from .callbacks import (CheckLearning, CsvLog, FaultLimit, FaultLog, Recordings, SaveWeights, Selection,
-                                     TensorBoardLog, check_finite)
+from .callbacks import (CheckLearning, CsvLog, FaultLimit, FaultLog, Recordings, SaveWeights,
+                                     Selection, TensorBoardLog, check_finite)
 
 # %% ../../nbs/16_train.ipynb #14000001
 def build_games(config, # `Config`
@@ -219,7 +220,8 @@ def machine_facts():
 # %% ../../nbs/16_train.ipynb #8e9265c0
 def changes(before, now): # `machine_facts` and thread counts, of the checkpoint and of this process
     "Sentences about what is different and can change the last bits of numbers."
-    def flat(facts): return {name: value for name, value in facts.items() if name != 'versions'} | facts['versions']
+    def flat(facts):
+        return {name: value for name, value in facts.items() if name != 'versions'} | facts['versions']
     one, two = flat(before), flat(now)
     names = (one.keys() | two.keys()) - {'cores', 'game_threads', 'mario_dqn'}
     return [f'{name} was {one.get(name)} and is {two.get(name)}.' for name in sorted(names)
@@ -314,6 +316,7 @@ def _about(checkpoint, command, machine, origin): # what is kept of a run's begi
         about = dict(checkpoint.state['about'])
         return about, changes(about['machine'], machine)
 
+# %% ../../nbs/16_train.ipynb #ff37573b
 def _write_machine(runner, folder, about, machine, predicted, started, outcome):
     peaks = peak_memory(), runner.games.peak                  # of both processes; None if one could not tell
     facts = machine | dict(
@@ -357,7 +360,8 @@ def train(config, # `Config`
                 undo.callback(runner.games.close)
                 undo.callback(_give_up, runner)
                 if checkpoint is not None:
-                    with as_config_error(checkpoint.path): different = runner.resume(checkpoint, progress) + different
+                    with as_config_error(checkpoint.path):
+                        different = runner.resume(checkpoint, progress) + different
                 write_config(folder, config)
             undo.pop_all()                                    # from here on the end is that of the training
         _say_differences(config, machine, different, say)
@@ -391,7 +395,8 @@ def stage(folder): # `RunFolder`
     return 'finished' if folder.results.exists() else 'measuring'
 
 HALF_WRITTEN = re.compile(r'\.(config\.toml|(best|last)\.npz|(machine|results|greedy)\.json|results\.png|'
-                          r'README\.md)\.[^.]+')  # the names that `write_atomic` gives to files before they are whole
+                          # the names that `write_atomic` gives to files before they are whole
+                          r'README\.md)\.[^.]+')
 
 def sweep(folder): # `RunFolder` of a run that was broken off
     "Remove half-written files, and the checkpoints of a finished training; raises `ConfigError` for a link."
@@ -446,7 +451,8 @@ def go_on(folder, # path or `RunFolder` of a run in the stage 'training', or of 
         sweep(folder)
         if checkpoint is None: say('The run was broken off before its first checkpoint; it begins anew.')
         else: say(f'Going on from step {checkpoint.step:,} of {config.run.steps:,}.')
-        return train(config, folder, None, command, started, callbacks, checkpoint, say, layers, make_env, progress)
+        return train(config, folder, None, command, started, callbacks, checkpoint, say, layers, make_env,
+                     progress)
 
 def _check_unfinished(folder):
     if stage(folder) in ('measuring', 'finished'):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
+from fastcore.basics import patch
 from ..settings import one_line
 from ..env import replay_tape
 from ..run.files import whole_file
@@ -35,6 +36,23 @@ def ends(process, # `subprocess.Popen`
         return False
     return True
 
+# %% ../../nbs/09_film.ipynb #0024aabc
+def _feed(process, # of ffmpeg
+          first, # a picture, or None
+          frames): # those after it
+    count = 0
+    for picture in () if first is None else itertools.chain([first], frames):
+        if picture.dtype != np.uint8:
+            raise ValueError(f'Picture {count} is {picture.dtype}, but must be uint8, with colours from 0 to 255.')
+        if picture.shape != first.shape:
+            raise ValueError(f'Picture {count} has shape {picture.shape}, the first one {first.shape}; '
+                             'all must be alike.')
+        process.stdin.write(np.ascontiguousarray(picture))
+        count += 1
+    process.stdin.close()
+    return count
+
+# %% ../../nbs/09_film.ipynb #0024aabb
 def ffmpeg(options, # what stands between input and output on the command line
            target, # the file to write
            source=None, # the file to read, or None for pictures
@@ -46,30 +64,21 @@ def ffmpeg(options, # what stands between input and output on the command line
     first, count = next(frames, None), 0
     if source is None and first is None:
         raise ValueError(f'{target} cannot be written: there are no pictures.')
-    given = ['-i', str(source)] if source is not None else [
-        '-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', f'{first.shape[1]}x{first.shape[0]}', '-r', str(fps),
-        '-i', '-']
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), '-y', '-v', 'error', *given, '-an', '-threads', '2', *options,
-               str(target)]
+    given = ['-i', str(source)]
+    if source is None:
+        size = f'{first.shape[1]}x{first.shape[0]}'
+        given = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', size, '-r', str(fps), '-i', '-']
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), '-y', '-v', 'error', *given, '-an', '-threads', '2']
     with tempfile.TemporaryFile() as words:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=words)
-        try:
-            for picture in () if first is None else itertools.chain([first], frames):
-                if picture.dtype != np.uint8:
-                    raise ValueError(f'Picture {count} is {picture.dtype}, but must be uint8, with colours '
-                                     'from 0 to 255.')
-                if picture.shape != first.shape:
-                    raise ValueError(f'Picture {count} has shape {picture.shape}, the first one '
-                                     f'{first.shape}; all must be alike.')
-                process.stdin.write(np.ascontiguousarray(picture))
-                count += 1
-            process.stdin.close()
+        process = subprocess.Popen([*command, *options, str(target)], stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, stderr=words)
+        try: count = _feed(process, first, frames)
         except BrokenPipeError: pass  # ffmpeg has stopped; its words, below, say why
         except BaseException:
             process.kill()
             raise
-        finally: ended = ends(process, timeout)
-        if not ended:
+        finally: in_time = ends(process, timeout)
+        if not in_time:
             raise OSError(f'ffmpeg could not write {target}: it did not end within {timeout} seconds')
         if process.returncode:
             words.seek(0)
@@ -150,38 +159,43 @@ class FilmRecorder:
         self.folder, self.pool = tempfile.TemporaryDirectory(), ThreadPoolExecutor(1)
         self.path = Path(self.folder.name) / 'film.mp4'
 
-    def start(self, height, width): # pixels
-        "Start the encoder, on one thread and in little time, since the game needs the processor too."
-        self.height, self.width = height, width
-        options = [*enlarge(2), *H264[4:], '-g', str(WHOLE), '-bf', '0', '-preset', 'superfast', '-threads',
-                   '1']
-        self.writer = imageio_ffmpeg.write_frames(self.path, (width, height), fps=RATE, codec=H264[1],
-                                                  pix_fmt_out=H264[3], quality=None, macro_block_size=1,
-                                                  ffmpeg_log_level='error', output_params=options)
-        self.writer.send(None)
+@patch
+def start(self: FilmRecorder, height, width): # pixels
+    "Start the encoder, on one thread and in little time, since the game needs the processor too."
+    self.height, self.width = height, width
+    options = [*enlarge(2), *H264[4:], '-g', str(WHOLE), '-bf', '0', '-preset', 'superfast', '-threads',
+               '1']
+    self.writer = imageio_ffmpeg.write_frames(self.path, (width, height), fps=RATE, codec=H264[1],
+                                              pix_fmt_out=H264[3], quality=None, macro_block_size=1,
+                                              ffmpeg_log_level='error', output_params=options)
+    self.writer.send(None)
 
-    def add(self, picture): # uint8 [H, W, 3], all of one size, of which nobody else keeps hold
-        "The next picture, once the one before is with the encoder."
-        try:
-            if self.writer is None: self.start(*picture.shape[:2])
-            else: self.job.result()
-        except (OSError, RuntimeError) as error: raise encoder_error(error) from None
-        self.job = self.pool.submit(self.writer.send, picture)
-        self.length += 1
+@patch
+def add(self: FilmRecorder, picture): # uint8 [H, W, 3], all of one size, of which nobody else keeps hold
+    "The next picture, once the one before is with the encoder."
+    try:
+        if self.writer is None: self.start(*picture.shape[:2])
+        else: self.job.result()
+    except (OSError, RuntimeError) as error: raise encoder_error(error) from None
+    self.job = self.pool.submit(self.writer.send, picture)
+    self.length += 1
 
-    def close(self):
-        "End the encoder and remove its file."
-        self.pool.shutdown()
-        if self.writer is not None: self.writer.close()
-        self.folder.cleanup()
+# %% ../../nbs/09_film.ipynb #da80ef1b
+@patch
+def close(self: FilmRecorder):
+    "End the encoder and remove its file."
+    self.pool.shutdown()
+    if self.writer is not None: self.writer.close()
+    self.folder.cleanup()
 
-    def film(self):
-        "The film of all pictures, after which none can be added; raises `ValueError` if there are none."
-        if self.writer is None: raise ValueError('A film needs at least one picture.')
-        try:
-            self.job.result()
-            self.writer.close()
-            data = self.path.read_bytes()
-        except (OSError, RuntimeError) as error: raise encoder_error(error) from None
-        finally: self.close()
-        return Film(data, self.length, self.height, self.width)
+@patch
+def film(self: FilmRecorder):
+    "The film of all pictures, after which none can be added; raises `ValueError` if there are none."
+    if self.writer is None: raise ValueError('A film needs at least one picture.')
+    try:
+        self.job.result()
+        self.writer.close()
+        data = self.path.read_bytes()
+    except (OSError, RuntimeError) as error: raise encoder_error(error) from None
+    finally: self.close()
+    return Film(data, self.length, self.height, self.width)

@@ -10,6 +10,7 @@ import contextlib, tempfile, time
 from pathlib import Path
 import ipywidgets
 from IPython.display import Image, display
+from fastcore.basics import patch
 from .film import frames_of, write_gif
 from .report import png, results_plot
 from ..runner import Callback
@@ -34,43 +35,50 @@ class LiveTraining(Callback):
                  seconds=10): # between two drawings, at least
         self.folder, self.seconds = folder, seconds
 
-    def start(self, runner):
-        self.progress = ipywidgets.IntProgress(runner.step, 0, runner.config.run.steps,
-                                               layout=ipywidgets.Layout(width='60%'))
-        self.words = ipywidgets.Label()
-        self.curves, self.film = (ipywidgets.Image(format=kind, layout=ipywidgets.Layout(display='none'))
-                                  for kind in ('png', 'gif'))
-        self.boxes = ipywidgets.VBox([ipywidgets.HBox([self.progress, self.words]),
-                                      self.curves]), ipywidgets.VBox([self.film])
-        self.handles = [display(box, display_id=True) for box in self.boxes]
-        self.begun, self.first, self.due = time.monotonic(), runner.step, 0.0
+@patch
+def start(self: LiveTraining, runner):
+    self.progress = ipywidgets.IntProgress(runner.step, 0, runner.config.run.steps,
+                                           layout=ipywidgets.Layout(width='60%'))
+    self.words = ipywidgets.Label()
+    self.curves, self.film = (ipywidgets.Image(format=kind, layout=ipywidgets.Layout(display='none'))
+                              for kind in ('png', 'gif'))
+    self.boxes = ipywidgets.VBox([ipywidgets.HBox([self.progress, self.words]),
+                                  self.curves]), ipywidgets.VBox([self.film])
+    self.handles = [display(box, display_id=True) for box in self.boxes]
+    self.begun, self.first, self.due = time.monotonic(), runner.step, 0.0
 
-    def interval(self, runner, row):
-        passed, total = time.monotonic() - self.begun, runner.config.run.steps
-        left = passed * (total - row['step']) / max(1, row['step'] - self.first)
-        self.progress.value = row['step']
-        self.words.value = f'step {row["step"]:,} of {total:,}, about {left / 60:.1f} minutes left'
-        if time.monotonic() >= self.due: self.draw()
+@patch
+def interval(self: LiveTraining, runner, row):
+    passed, total = time.monotonic() - self.begun, runner.config.run.steps
+    left = passed * (total - row['step']) / max(1, row['step'] - self.first)
+    self.progress.value = row['step']
+    self.words.value = f'step {row["step"]:,} of {total:,}, about {left / 60:.1f} minutes left'
+    if time.monotonic() >= self.due: self.draw()
 
-    def draw(self):
-        if not self.folder.episodes.exists(): return  # no episode has ended yet
-        begun = time.monotonic()
-        self.put(self.curves, png(results_plot(self.folder)))
-        took = time.monotonic() - begun
-        # the drawing shall not take more than a twentieth of the time
-        self.due = begun + max(self.seconds, 20 * took)
+# %% ../../nbs/24_live.ipynb #b52c207b
+@patch
+def draw(self: LiveTraining):
+    if not self.folder.episodes.exists(): return  # no episode has ended yet
+    begun = time.monotonic()
+    self.put(self.curves, png(results_plot(self.folder)))
+    took = time.monotonic() - begun
+    # the drawing shall not take more than a twentieth of the time
+    self.due = begun + max(self.seconds, 20 * took)
 
-    def evaluation(self, runner, row, episodes):
-        # too long for a film, or none can be made: the old one stays
-        with contextlib.suppress(ValueError, OSError): self.put(self.film, small_film(episodes[0]))
-        self.draw()
+@patch
+def evaluation(self: LiveTraining, runner, row, episodes):
+    # too long for a film, or none can be made: the old one stays
+    with contextlib.suppress(ValueError, OSError): self.put(self.film, small_film(episodes[0]))
+    self.draw()
 
-    def put(self, widget, picture): widget.value, widget.layout.display = picture, ''
+@patch
+def put(self: LiveTraining, widget, picture): widget.value, widget.layout.display = picture, ''
 
-    def end(self, runner, outcome):
-        "Put plain pictures in the place of the widgets."
-        self.draw()
-        for handle, box, widget in zip(self.handles, self.boxes, (self.curves, self.film)):
-            if widget.value: handle.update(Image(widget.value, format=widget.format))
-            else: handle.update({'text/plain': ''}, raw=True)
-            box.close()
+@patch
+def end(self: LiveTraining, runner, outcome):
+    "Put plain pictures in the place of the widgets."
+    self.draw()
+    for handle, box, widget in zip(self.handles, self.boxes, (self.curves, self.film)):
+        if widget.value: handle.update(Image(widget.value, format=widget.format))
+        else: handle.update({'text/plain': ''}, raw=True)
+        box.close()

@@ -22,6 +22,7 @@ from IPython.display import Image, display
 import ipywidgets
 import numpy as np
 import traitlets
+from fastcore.basics import patch
 from ..settings import Config, ConfigError, EnvConfig
 from ..env import (ClassicReward, FINAL, MarioEnv, SmallGray, action_bytes, action_meanings,
                            episode_seed, make_env, tape)
@@ -284,22 +285,25 @@ class Player(anywidget.AnyWidget):
                          values=b'' if q is None else q.astype('<f4').tobytes())
         self.on_msg(self.answer)
 
-    def answer(self, _, message, buffers): # a question from the page
-        "Compute the map that the page has asked for, and send it, or why there is none."
-        if message.get('kind') != 'saliency': return
-        reply, decision = {name: message[name]
-                           for name in ('kind', 'method', 'decision')}, message['decision']
-        try:
-            heat = saliency(message['method'], self.agent, self.recording.observation(decision),
-                            int(self.recording.episode.actions[decision]))
-        except ConfigError as e: self.send(reply | {'error': str(e)})
-        except Exception as e:
-            self.send(reply | {'error': f'The map could not be computed: {type(e).__name__}: {e}'})
-        else: self.send(reply, [heat.tobytes()])
+# %% ../../nbs/22_player.ipynb #c6a6476c
+@patch
+def answer(self: Player, _, message, buffers): # a question from the page
+    "Compute the map that the page has asked for, and send it, or why there is none."
+    if message.get('kind') != 'saliency': return
+    reply, decision = {name: message[name]
+                       for name in ('kind', 'method', 'decision')}, message['decision']
+    try:
+        heat = saliency(message['method'], self.agent, self.recording.observation(decision),
+                        int(self.recording.episode.actions[decision]))
+    except ConfigError as e: self.send(reply | {'error': str(e)})
+    except Exception as e:
+        self.send(reply | {'error': f'The map could not be computed: {type(e).__name__}: {e}'})
+    else: self.send(reply, [heat.tobytes()])
 
-    def _ipython_display_(self):
-        show_widget(self, self.about['title'])
-        for picture in (still(self.recording), short_film(self.recording)): display(Image(picture))
+@patch
+def _ipython_display_(self: Player):
+    show_widget(self, self.about['title'])
+    for picture in (still(self.recording), short_film(self.recording)): display(Image(picture))
 
 # %% ../../nbs/22_player.ipynb #aa5a7b0c
 def random_start(env_config, # an `EnvConfig`
@@ -358,6 +362,7 @@ def ending(step): # a `Step`
     left = (info.get('world'), info.get('stage')) != (info.get('target_world'), info.get('target_stage'))
     return 'left the level for another one' if left else 'stopped, for it got no further'
 
+# %% ../../nbs/22_player.ipynb #6afcaceb
 def agent_game(agent, # an `Agent`
                env_config, # an `EnvConfig`
                seed=0, # of the game and of random actions
@@ -389,6 +394,7 @@ def with_buttons(frame, # uint8 [size, size], which is changed
 def _console(config): # an `EnvConfig`
     return ClassicReward(MarioEnv(config.level))
 
+# %% ../../nbs/22_player.ipynb #2c04f2cb
 def human_game(pressed, # a function that returns the byte of the buttons that are down now
                env_config, # an `EnvConfig`, for what the agent sees
                agent=None): # an `Agent` that looks on
@@ -479,29 +485,33 @@ class Live(anywidget.AnyWidget):
         self.on_msg(self.hear)
         self.thread = threading.Thread(target=self.play, args=(games,), daemon=True)
 
-    def hear(self, _, message, buffers): # from the page
-        "Keep which buttons are down, and whether the page has the keyboard."
-        if message.get('kind') == 'keys':
-            self.pressed, self.here = int(message['byte']) & 255, bool(message['here'])
-        if message.get('kind') == 'ready': self.ready.set()
+@patch
+def hear(self: Live, _, message, buffers): # from the page
+    "Keep which buttons are down, and whether the page has the keyboard."
+    if message.get('kind') == 'keys':
+        self.pressed, self.here = int(message['byte']) & 255, bool(message['here'])
+    if message.get('kind') == 'ready': self.ready.set()
 
-    def play(self, games):
-        "Send moments until the games are over or `running` is False."
-        try:
-            self.ready.wait(60)  # the page is not there at once
-            for moment in in_time(games(self), time.sleep):
-                self.send(*packet(moment))
-                self.last = moment
-                wait_for_person(self, self.patience)
-                if not self.running: break
-        except Exception as error:
-            self.send(dict(kind='failed',
-                           error=f'The game has ended with an error: {type(error).__name__}: {error}'))
-        finally: self.running = False
+# %% ../../nbs/22_player.ipynb #e54ae94b
+@patch
+def play(self: Live, games):
+    "Send moments until the games are over or `running` is False."
+    try:
+        self.ready.wait(60)  # the page is not there at once
+        for moment in in_time(games(self), time.sleep):
+            self.send(*packet(moment))
+            self.last = moment
+            wait_for_person(self, self.patience)
+            if not self.running: break
+    except Exception as error:
+        self.send(dict(kind='failed',
+                       error=f'The game has ended with an error: {type(error).__name__}: {error}'))
+    finally: self.running = False
 
-    def _ipython_display_(self):
-        show_widget(self, self.about['title'])
-        if not self.thread.is_alive() and not self.thread.ident: self.thread.start()
+@patch
+def _ipython_display_(self: Live):
+    show_widget(self, self.about['title'])
+    if not self.thread.is_alive() and not self.thread.ident: self.thread.start()
 
 # %% ../../nbs/22_player.ipynb #895ecd63
 def watch(agent, # an `Agent` or the folder of a run

@@ -71,6 +71,7 @@ COLUMNS = {
 
 # %% ../../nbs/23_report.ipynb #b328a89d
 TEXT_COLUMNS = ('start',)
+
 LARGEST_TABLE, LONGEST_LINE = 2**25, 10_000  # bytes and characters, far more than any run writes
 
 def short_lines(text, # of a table
@@ -82,6 +83,7 @@ def short_lines(text, # of a table
                               f'{LONGEST_LINE:,} are allowed.')
         yield line
 
+# %% ../../nbs/23_report.ipynb #b328a89b
 def read_rows(path, # a CSV file with one line of column names
               needed=()): # columns that have to be there
     "The columns of a table by name, float64 [N] or str [N]; raises `ConfigError` naming file and line."
@@ -105,6 +107,7 @@ def read_rows(path, # a CSV file with one line of column names
     return {name: np.array(column, str if name in TEXT_COLUMNS else np.float64) for name,
             column in zip(names, columns)}
 
+# %% ../../nbs/23_report.ipynb #b328a89c
 def column_value(name, # the column
                  field, # the text that stands there
                  path, # the file, for the message
@@ -522,6 +525,7 @@ def results_table(results): # content of results.json
             [table_number(row.get(first, {}).get(key)) for key in ('score_mean', 'score_iqm', 'x_mean')]
             for label, row in table.items()]
     note = ('Clear rate under each condition, with its 95 % interval where games differ by chance. '
+            'IQM is the mean of the middle half. '
             f'Score and x (largest position, in pixels): {plain(conditions[first].get("label", first))}.')
     return markdown_table(['player'] + [title(name) for name in conditions]
                           + ['mean score', 'IQM score', 'mean x'], rows) + '\n' + note + '\n'
@@ -668,7 +672,8 @@ def fill_card(template, # Markdown with names such as $results
               values): # text by name; a section with an empty one is left out
     "A text from a template; a section begins with a heading or a picture, and the notes are one."
     sections = re.split(r'(?m)^(?=#+ |!\[|\$notes$)', template)
-    def is_filled(section): return all(values[name] for name in re.findall(r'\$(\w+)', section) if name in OPTIONAL)
+    def is_filled(section):
+        return all(values[name] for name in re.findall(r'\$(\w+)', section) if name in OPTIONAL)
     filled = (string.Template(section).substitute(values) for section in sections if is_filled(section))
     return ''.join(filled)
 
@@ -711,7 +716,8 @@ def model_card(folder): # the run's folder
     results = results or dict(players=[])
     players(results)  # raises if the results are damaged
     values = _card_values(folder, machine, results)
-    return fill_card(CARD.read_text(encoding='utf-8'), {name: text.strip('\n') for name, text in values.items()})
+    return fill_card(CARD.read_text(encoding='utf-8'),
+                     {name: text.strip('\n') for name, text in values.items()})
 
 def _card_values(folder, machine, results):
     name, played = folder.path.resolve().name, bool(results['players'])
