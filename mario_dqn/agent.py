@@ -190,11 +190,13 @@ class Agent:
         self.actor = self.target if config.target_acts else self.online
         self.average = network('average') if config.average_updates else self.actor
         followers = [self.target] if self.average is self.actor else [self.target, self.average]
-        for follower in followers: follower.set_weights(self.online.get_weights())  # layers of your own may ignore the seed
+        # layers of your own may ignore the seed
+        for follower in followers: follower.set_weights(self.online.get_weights())
         self.follower = Follower(self.online, followers)
         learning = training_layers(observation_shape, action_count, config, layers)
         self.learner = Learner(self.online, self.target, learning, config)
-        adam = keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon, global_clipnorm=config.gradient_norm)
+        adam = keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon,
+                                     global_clipnorm=config.gradient_norm)
         self.learner.compile(adam)
 
 # %% ../nbs/05_agent.ipynb #433ea027
@@ -237,8 +239,9 @@ def update(self: Agent, batch): # a `Batch` of the replay memory
     "One step of learning; returns an `UpdateResult`; raises `ValueError` for what does not fit."
     self._check_actions(batch.action)
     self.learner.train_on_batch(dict(
-        observation=self.pictures(batch.observation), action=batch.action.astype('int32'), reward=batch.reward,
-        next_observation=self.pictures(batch.next_observation), discount=batch.discount, weight=batch.weight))
+        observation=self.pictures(batch.observation), action=batch.action.astype('int32'),
+        reward=batch.reward, next_observation=self.pictures(batch.next_observation), discount=batch.discount,
+        weight=batch.weight))
     self.updates += 1
     if self.updates % self.config.target_period == 0: self.follow()
     kept = self.learner.td_error, self.learner.q_taken, self.learner.batch_loss, self.learner.share_beyond
@@ -268,7 +271,8 @@ def load(self: Agent, weights): # arrays by name, as `weights` gives them
     for name in sorted(wanted.keys() | given.keys()):
         if wanted.get(name) == given.get(name): continue
         layer = f' ({variables[name].path})' if name in variables else ''
-        raise ValueError(f'The weights do not fit the network: {name}{layer} is {given.get(name, "missing")}, '
+        raise ValueError('The weights do not fit the network: '
+                         f'{name}{layer} is {given.get(name, "missing")}, '
                          f'but the network needs {wanted.get(name, "none")}.')
     for name, variable in variables.items(): variable.assign(weights[name])
     self.follower.predict_on_batch(np.ones(len(self.follower.networks), 'float32'))
