@@ -271,8 +271,7 @@ def load(self: Agent, weights): # arrays by name, as `weights` gives them
     for name in sorted(wanted.keys() | given.keys()):
         if wanted.get(name) == given.get(name): continue
         layer = f' ({variables[name].path})' if name in variables else ''
-        raise ValueError('The weights do not fit the network: '
-                         f'{name}{layer} is {given.get(name, "missing")}, '
-                         f'but the network needs {wanted.get(name, "none")}.')
+        raise ValueError(f'The weights do not fit the network: {name}{layer} is '
+                         f'{given.get(name, "missing")}, but the network needs {wanted.get(name, "none")}.')
     for name, variable in variables.items(): variable.assign(weights[name])
     self.follower.predict_on_batch(np.ones(len(self.follower.networks), 'float32'))

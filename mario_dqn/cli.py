@@ -312,8 +312,8 @@ def offer(folder, # `RunFolder` of an unfinished run
         config = with_values(config, {'agent.precision': saved.agent.precision})
     if config != saved:
         raise ConfigError(f'{folder.path} holds an unfinished run with other settings; go on with it by '
-                          f'{resume_words(folder)}, '
-                          'choose another folder with --out, or write over it with --force.')
+                          f'{resume_words(folder)}, choose another folder with --out, or write over it with '
+                          '--force.')
     with folder.lock:
         say(f'{folder.path} holds an unfinished run with these settings.')
         if not ask_consent('Go on with it? [Y/n] '):
@@ -613,8 +613,8 @@ def refuse(event, # of tyro, for words that it cannot turn into options
     if not token.startswith('-'):
         raise ConfigError(f'{excerpt(token)} belongs to no option of mario_dqn {words[0]}.')
     known = [*flags_of(options), '--level', '--seed', '--steps', '--threads']
-    raise ConfigError(f'{token[:80]} is not an option of mario_dqn '
-                      f'{words[0]}; {near(token, known, f"mario_dqn {words[0]} --help lists them.")}')
+    raise ConfigError(f'{token[:80]} is not an option of mario_dqn {words[0]}; '
+                      f'{near(token, known, f"mario_dqn {words[0]} --help lists them.")}')
 
 # %% ../nbs/31_cli.ipynb #048b0c9c
 def parse(words): # of the command line

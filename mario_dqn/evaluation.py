@@ -220,8 +220,7 @@ def check_player(player, # whatever was handed over
             and ((0 <= actions) & (actions < count)).all())
     if not fits:
         raise ValueError(f'The player is {excerpt(player)}, but a list of actions has one or more whole '
-                         'numbers '
-                         f'from 0 to {count - 1}.')
+                         f'numbers from 0 to {count - 1}.')
 
 # %% ../nbs/08_evaluation.ipynb #428cc8a5
 def play_episodes(player, # a function [B, …] → [B, A], a list of actions, or None for random actions
@@ -261,8 +260,7 @@ def _play_out(player, lanes, workers, timeout, fault, progress):
             broken += 1
             if broken == 10:
                 raise TrainingError(f'{broken} games of an evaluation broke, the last one because of: '
-                                    f'{what.what}. '
-                                    'The emulator does not work well enough here.')
+                                    f'{what.what}. The emulator does not work well enough here.')
         count = sum(len(lane.done) for lane in lanes)
         if progress is not None and count != finished: progress(count)
         finished = count
@@ -442,7 +440,9 @@ def search_tape(env_config, # an `EnvConfig`
         actions, positions, moments, flag = random_run(env, run, jump, rng, start.x, patience)
         played += len(actions) * env_config.frame_skip
         if progress is not None: progress(min(played, frames), frames)
-        if flag: env.close(); return before + actions, played
+        if flag:
+            env.close()
+            return before + actions, played
         good = [i for i in range(3, int(np.argmax(positions)) + 1 - margin, 4) if positions[i] > start.x]
         trail += [(moments[i], before + actions[:i + 1]) for i in good]
         failures = 0 if good else failures + 1

@@ -292,8 +292,7 @@ def check_actions(actions, # whatever the caller gave
     fits = given.shape == (games,) and given.dtype.kind in 'iu' and ((0 <= given) & (given < count)).all()
     if fits: return given.astype(np.int64)
     raise ValueError(f'The actions are {excerpt(actions)}, but must be {games} whole numbers from 0 to '
-                     f'{count - 1}, '
-                     'one for each game.')
+                     f'{count - 1}, one for each game.')
 
 # %% ../nbs/06_games.ipynb #25de001b
 class Games:
@@ -424,8 +423,7 @@ def _replace(self: GameVector, fault): # `GameFault`
         if again is None: break
     else:
         raise TrainingError(f'Game {fault.game} broke ({fault.what}), and the new game in its place did so '
-                            'three times '
-                              f'({again[1]}).')
+                            f'three times ({again[1]}).')
     self.games[fault.game], observation = call.result()
     return observation
 

@@ -162,7 +162,7 @@ def graphics_name(backend): # of Keras
 
 # %% ../nbs/04_network.ipynb #cef520cc
 def precision_choice(flags=processor_flags, # a function that gives the words of the processor, or None
-                     seconds=convolution_seconds): # the time of a convolution by dtype; asked only without words
+                     seconds=convolution_seconds): # the time of a convolution by dtype, if words do not tell
     "'bfloat16' or 'float32' for updates, the same each time on one machine, and why, in words."
     if graphics_name(keras.backend.backend()): return 'float32', 'a GPU computes'
     if keras.backend.backend() == 'jax':

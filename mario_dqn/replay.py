@@ -198,12 +198,11 @@ class Replay:
 def _check_sizes(capacity, games, stack, n_step, discount, priority_exponent):
     if n_step < 1 or not 0 <= discount <= 1 or games < 1:
         raise ValueError(f'A replay memory cannot be for {games} games, {n_step} steps and a discount of '
-                         f'{discount}; '
-                         'it needs a game, a step, and a discount from 0 to 1.')
+                         f'{discount}; it needs a game, a step, and a discount from 0 to 1.')
     if capacity // games < n_step + stack:
-        raise ValueError(f'A replay memory of {capacity} slots for {games} games has '
-                         f'{capacity // games} slots a game, '
-                         f'but needs at least {n_step + stack} for {n_step} steps and {stack} frames.')
+        raise ValueError(f'A replay memory of {capacity} slots for {games} games has {capacity // games} '
+                         f'slots a game, but needs at least {n_step + stack} for {n_step} steps and {stack} '
+                         'frames.')
     if not 0 <= priority_exponent <= 1:
         raise ValueError(f'priority_exponent is {priority_exponent}, but must be a number from 0 to 1.')
 

@@ -63,8 +63,7 @@ def name_callbacks(callbacks): # objects like `Callback`
             raise ConfigError(f'The name of a callback is {excerpt(name)}, but must be text.')
         if name in named:
             raise ConfigError(f'Two callbacks have the name {name!r}, under which a checkpoint keeps what '
-                              'they need; '
-                              'give one of them another `name`.')
+                              'they need; give one of them another `name`.')
         named[name] = callback
     return named
 
@@ -255,9 +254,8 @@ def warn(self: Metrics, runner, # `Runner`
     if self.warned or (row['beyond_bins'] or 0) < 0.01: return
     self.warned, agent = True, runner.config.agent
     runner.say(f'{row["beyond_bins"]:.0%} of the targets up to step {row["step"]:,} lie beyond the bins, '
-               'which reach from agent.value_low '
-               f'{agent.value_low:g} to agent.value_high {agent.value_high:g}; such values cannot be '
-               'learned.')
+               f'which reach from agent.value_low {agent.value_low:g} to agent.value_high '
+               f'{agent.value_high:g}; such values cannot be learned.')
 
 @patch
 def state(self: Metrics):

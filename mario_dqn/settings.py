@@ -89,8 +89,7 @@ def name_unknown(key, # the key that does not exist
     near = difflib.get_close_matches(str(key)[:80], list(known), 1)
     hint = f'did you mean {near[0]}?' if near else 'allowed are ' + ', '.join(known) + '.'
     return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else excerpt(key)} is not a '
-                       'setting; '
-                       f'{hint}')
+                       f'setting; {hint}')
 
 def in_words(group, # a class of `Settings`
              values, # what it was to be made of, by name
@@ -277,9 +276,9 @@ class AgentConfig(Settings):
 def check_agent(agent): # an `AgentConfig`
     "Raise `ConfigError` if its values do not fit each other."
     if not len(agent.filters) == len(agent.kernels) == len(agent.strides):
-        raise ConfigError('agent.filters, agent.kernels and agent.strides have '
-                          f'{len(agent.filters)}, {len(agent.kernels)} '
-                          f'and {len(agent.strides)} entries, but need one for each convolution.')
+        raise ConfigError(f'agent.filters, agent.kernels and agent.strides have {len(agent.filters)}, '
+                          f'{len(agent.kernels)} and {len(agent.strides)} entries, but need one for each '
+                          'convolution.')
     if agent.value_bins in (1, 2):
         raise ConfigError(f'agent.value_bins is {agent.value_bins}, but must be 0 or at least 3.')
     if agent.value_low >= agent.value_high:
@@ -371,15 +370,15 @@ def check_network(env, # `EnvConfig`
     side = env.size
     for kernel, stride in zip(agent.kernels, agent.strides):
         if kernel > side:
-            raise ConfigError(f'agent.kernels is {agent.kernels}, but with agent.strides '
-                              f'{agent.strides} and env.size {env.size} '
-                              f'a convolution of {kernel} pixels must fit the {side} pixels that reach it.')
+            raise ConfigError(f'agent.kernels is {agent.kernels}, but with agent.strides {agent.strides} and '
+                              f'env.size {env.size} a convolution of {kernel} pixels must fit the {side} '
+                              'pixels that reach it.')
         side = (side - kernel) // stride + 1
     weights = network_size(env, agent)
     if weights > LARGEST_NETWORK:
         raise ConfigError('env.size, agent.filters, agent.kernels, agent.strides, agent.hidden and '
-                          'agent.value_bins make a network of '
-                          f'about {weights:,} weights; at most {LARGEST_NETWORK:,} are allowed.')
+                          f'agent.value_bins make a network of about {weights:,} weights; at most '
+                          f'{LARGEST_NETWORK:,} are allowed.')
 
 def check_replay(env, # `EnvConfig`
                  agent, # `AgentConfig`
@@ -411,16 +410,14 @@ def check_bins(env, # `EnvConfig`
     highest, death = largest_value(env, agent), -agent.reward_scale * (WORST_FRAME + agent.death_penalty)
     if highest > agent.value_high:
         raise ConfigError(f'agent.value_high is {agent.value_high:g}, but with agent.discount '
-                          f'{agent.discount:g}, agent.reward_scale '
-                          f'{agent.reward_scale:.3g}, agent.flag_bonus {agent.flag_bonus:g} and '
-                          f'env.frame_skip {env.frame_skip} values reach '
-                          f'{highest:.1f}, and what lies beyond the bins cannot be learned; it must be at '
-                          f'least {math.ceil(highest)}.')
+                          f'{agent.discount:g}, agent.reward_scale {agent.reward_scale:.3g}, '
+                          f'agent.flag_bonus {agent.flag_bonus:g} and env.frame_skip {env.frame_skip} values '
+                          f'reach {highest:.1f}, and what lies beyond the bins cannot be learned; it must be '
+                          f'at least {math.ceil(highest)}.')
     if death < agent.value_low:
         raise ConfigError(f'agent.value_low is {agent.value_low:g}, but with agent.reward_scale '
-                          f'{agent.reward_scale:.3g} and '
-                          f'agent.death_penalty {agent.death_penalty:g} a death is worth {death:.1f}; it '
-                          f'must be at most {math.floor(death)}.')
+                          f'{agent.reward_scale:.3g} and agent.death_penalty {agent.death_penalty:g} a death '
+                          f'is worth {death:.1f}; it must be at most {math.floor(death)}.')
 
 # %% ../nbs/01_settings.ipynb #7450e0ef
 KEYS = [key for field in Config.model_fields.values() for key in field.annotation.full_names()]

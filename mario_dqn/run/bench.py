@@ -108,7 +108,7 @@ class FramesLast(gymnasium.ObservationWrapper):
     def observation(self, observation): return frames_last(observation[None])[0]
 
 def keras_loop(config): # `Config`
-    "The first loop of this book on the game and the network of a configuration; yields the loss of each update."
+    "The first loop of this book with a configuration; yields the loss of each update."
     env, agent = FramesLast(make_env(config.env)), config.agent
     online, target = (q_network(env.observation_space.shape, int(env.action_space.n), agent)
                       for _ in range(2))

@@ -29,8 +29,7 @@ def value_limit(config): # `Config`
     return 100 * most / (1 - agent.discount)
 
 KNOBS = ('A smaller agent.learning_rate, agent.gradient_norm or agent.reward_scale, or a smaller '
-         'agent.target_mix, '
-         'makes this less likely.')
+         'agent.target_mix, makes this less likely.')
 
 def check_update(result, # `UpdateResult`
                  number, # of the update

@@ -285,7 +285,9 @@ def write_synced(path, # a new file
                  data): # bytes
     "Write a file and wait until the disk has it."
     with open(path, 'wb') as file:
-        file.write(data); file.flush(); os.fsync(file.fileno())
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     return dict(size=len(data), sha256=sha256(data))
 
 # %% ../../nbs/13_checkpoint.ipynb #7e5b3810

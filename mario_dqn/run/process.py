@@ -103,7 +103,8 @@ def ask(self: ServingProcess, name, # of a method of `GameVector`
 
 # %% ../../nbs/12_process.ipynb #14fe8cab
 @patch
-def answer(self: ServingProcess, progress=None): # called with two numbers, if the other side tells how far it is
+def answer(self: ServingProcess,
+           progress=None): # called with two numbers, if the other side tells how far it is
     "Wait for the answer; raises what the call raised, and `TrainingError` if the process is no more."
     while True:
         if not self.interrupted: self.wait()

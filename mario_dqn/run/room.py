@@ -63,7 +63,7 @@ def free_disk(folder): # `RunFolder`
 
 # %% ../../nbs/14_room.ipynb #85ea1ca6
 def kernel_numbers(path): # a file of the kernel, with a number, or lines of names and numbers
-    "The numbers in a file by name, '' for a lone one; what is no number, such as a limit of `max`, is left out."
+    "The numbers in a file by name, '' for a lone one; what is no number, such as `max`, is left out."
     try: lines = [line.replace(':', ' ').split() for line in Path(path).read_text().splitlines()]
     except (OSError, UnicodeDecodeError): return {}
     return {words[0] if len(words) > 1 else '': int(words[1 % len(words)])
@@ -96,8 +96,8 @@ def shortage(config, # `Config`
              disk): # free bytes, or None if unknown
     "Why a run does not fit, as a sentence that says what would; or None."
     def lacking(capacity): # what there is too little of, as (name, needed, free)
-        needs = ('memory', added_memory(config, capacity), memory), ('disk', disk_space(config, capacity),
-                                                                     disk)
+        needs = [('memory', added_memory(config, capacity), memory),
+                 ('disk', disk_space(config, capacity), disk)]
         return [(name, needed, free) for name, needed, free in needs if free is not None and needed > free]
     capacity = config.agent.replay_capacity
     found = lacking(capacity)

@@ -310,7 +310,7 @@ def _say_safely(say): # what cannot be told ends nothing: nobody may be there to
             if 'closed file' not in str(error): raise
     return tell
 
-def _about(checkpoint, command, machine, origin): # what is kept of a run's beginning, and what is different now
+def _about(checkpoint, command, machine, origin): # what is kept of a run's beginning, and what differs now
     if checkpoint is None: return dict(command=command, machine=machine, origin=origin), []
     with as_config_error(checkpoint.path):
         about = dict(checkpoint.state['about'])
@@ -328,7 +328,7 @@ def _write_machine(runner, folder, about, machine, predicted, started, outcome):
 
 # %% ../../nbs/16_train.ipynb #1400000e
 def train(config, # `Config`
-          folder, # where the run is to lie: a path, or a `RunFolder` of `new_folder` or of the run that goes on
+          folder, # where the run is to lie: a path, or a `RunFolder` of `new_folder` or of a run
           weights=None, # arrays by name to start from
           command='', # how the run was started, for the card
           started=None, # time.time() when the process started
@@ -339,7 +339,7 @@ def train(config, # `Config`
           make_env=make_env, # the function that makes the environment of a game
           progress=None, # called with the number of games that are rebuilt and of all, when a run goes on
           origin=None): # where `weights` come from, for the card
-    "Train and leave a run's files; the runner and 'finished'; raises `Interrupted`, `ConfigError`, `TrainingError`."
+    "Train and leave a run's files; the runner and 'finished'; raises `Interrupted` and `TrainingError`."
     if not isinstance(config, Config): raise TypeError(f'config is {excerpt(config)}, but must be a Config.')
     folder, say = folder if isinstance(folder, RunFolder) else new_folder(folder), _say_safely(say)
     with folder.lock:
@@ -418,9 +418,9 @@ def lengthen(folder, # `RunFolder`
     if checkpoint is None and stage(folder) == 'training' and not folder.metrics.exists(): return longer
     if checkpoint is None:
         raise ConfigError(f'{folder.path} has no checkpoint from which it could take more steps; only '
-                          '--run.keep_checkpoint keeps one, '
-                          f'of about {disk_space(config) / 1e9:.1f} GB. A new run can start from its '
-                          f'weights, with mario_dqn train --path {shlex.quote(str(folder.path))}.')
+                          f'--run.keep_checkpoint keeps one, of about {disk_space(config) / 1e9:.1f} GB. A '
+                          'new run can start from its weights, with mario_dqn train --path '
+                          f'{shlex.quote(str(folder.path))}.')
     if longer.run.steps <= checkpoint.step:
         raise ConfigError(f'steps is {steps:,}, but {folder.path} has taken {checkpoint.step:,} steps '
                           'already.')

@@ -43,7 +43,8 @@ def _feed(process, # of ffmpeg
     count = 0
     for picture in () if first is None else itertools.chain([first], frames):
         if picture.dtype != np.uint8:
-            raise ValueError(f'Picture {count} is {picture.dtype}, but must be uint8, with colours from 0 to 255.')
+            raise ValueError(f'Picture {count} is {picture.dtype}, but must be uint8, with colours '
+                             'from 0 to 255.')
         if picture.shape != first.shape:
             raise ValueError(f'Picture {count} has shape {picture.shape}, the first one {first.shape}; '
                              'all must be alike.')

@@ -116,8 +116,7 @@ def record_episode(episode, # an `Episode`
     played = record(episode.actions.tolist(), config, episode.seed, episode.noops, limit=episode.length)
     if played.episode.tape != episode.tape:
         raise ConfigError('The episode took another course than when it was saved, so it was played with '
-                          'other settings of env; '
-                          'stuck_limit, actions and reward count, too.')
+                          'other settings of env; stuck_limit, actions and reward count, too.')
     values = episode.q_values
     if values is None and player is not None:
         values = np.concatenate([player(played.observations(range(t, min(t + 64, played.length))))

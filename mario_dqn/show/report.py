@@ -524,9 +524,9 @@ def results_table(results): # content of results.json
     rows = [[label] + [rate_text(row.get(name, {})) for name in conditions] +
             [table_number(row.get(first, {}).get(key)) for key in ('score_mean', 'score_iqm', 'x_mean')]
             for label, row in table.items()]
-    note = ('Clear rate under each condition, with its 95 % interval where games differ by chance. '
-            'IQM is the mean of the middle half. '
-            f'Score and x (largest position, in pixels): {plain(conditions[first].get("label", first))}.')
+    note = ('Clear rate under each condition, with its 95 % interval where games differ by chance. IQM is '
+            'the mean of the middle half. Score and x (largest position, in pixels): '
+            f'{plain(conditions[first].get("label", first))}.')
     return markdown_table(['player'] + [title(name) for name in conditions]
                           + ['mean score', 'IQM score', 'mean x'], rows) + '\n' + note + '\n'
 
