@@ -92,13 +92,14 @@ class Learner(keras.Model):
                  training, # the `training_layers` that compute the values of both
                  config): # `AgentConfig`
         super().__init__(name='learner', dtype='float32')
-        self.online, self.target, self.training_layers, self.config = online, target, training, config
+        self.online, self.target = online, target
+        self.training_layers, self.config = training, config
         self.target.trainable = False
-        def kept(name, *shape):
+        def keep(name, *shape):
             return self.add_weight(shape=shape, initializer='zeros', dtype='float32', trainable=False,
                                    name=name)
-        self.td_error, self.q_taken = kept('td_error', config.batch_size), kept('q_taken', config.batch_size)
-        self.batch_loss, self.share_beyond = kept('batch_loss'), kept('share_beyond')
+        self.td_error, self.q_taken = keep('td_error', config.batch_size), keep('q_taken', config.batch_size)
+        self.batch_loss, self.share_beyond = keep('batch_loss'), keep('share_beyond')
 
     def outputs(self, network, pixels): # [B, A], or [B, A, bins]
         return outputs_with(self.training_layers, network, pixels)

@@ -179,8 +179,8 @@ class ClassicReward(gymnasium.Wrapper):
         observation, reward, terminated, truncated, info = self.env.step(action)
         classic = classic_reward(self.before, info)
         self.remember(info, self.total + classic)
-        return (observation, classic if self.replace
-                else reward, terminated, truncated, info | {'classic_return': self.total})
+        reward = classic if self.replace else reward
+        return observation, reward, terminated, truncated, info | {'classic_return': self.total}
 
 # %% ../nbs/02_env.ipynb #80d43e44
 class RandomStart(gymnasium.Wrapper):

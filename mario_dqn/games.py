@@ -375,8 +375,8 @@ def _receive(self: GameVector):
     steps = [None if call in hung or call.exception() else call.result() for call in calls]
     for step, taken in zip(steps, self.taken):
         if step is not None: self._note(step, taken)
-    faults = [GameFault(i, self.games[i].episode, *what) for i,
-              what in enumerate(problems) if what is not None]
+    broken = [(i, what) for i, what in enumerate(problems) if what is not None]
+    faults = [GameFault(i, self.games[i].episode, *what) for i, what in broken]
     for fault in faults:
         observation, step = self._replace(fault), steps[fault.game]
         lost = GameStep(observation, observation, 0.0, False, False, {}, None, None)
@@ -430,9 +430,8 @@ def _replace(self: GameVector, fault): # `GameFault`
 @patch
 def _forget(self: GameVector, number): # of a game whose episode broke
     broken = self.taken[number]
-    kept = {place: snapshot for place,
-            snapshot in self.pool.snapshots.items() if not any(snapshot is t for t in broken)}
-    self.pool.snapshots = kept
+    snapshots = self.pool.snapshots.items()
+    self.pool.snapshots = {place: kept for place, kept in snapshots if not any(kept is t for t in broken)}
     broken.clear()
 
 # %% ../nbs/06_games.ipynb #25de002b

@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'LEVELS', 'PRINTABLE', 'LARGEST_NETWORK', 'RUN_SPEED', 'WORST_FRAME', 'KEYS', 'PRESETS', 'ConfigError',
-           'TrainingError', 'one_line', 'reason', 'excerpt', 'limit', 'describe', 'raises', 'plain', 'name_unknown',
-           'in_words', 'span', 'Settings', 'check_value', 'EnvConfig', 'whole_numbers', 'AgentConfig', 'check_agent',
-           'RunConfig', 'Config', 'network_size', 'check_network', 'check_replay', 'largest_value', 'check_bins',
+           'TrainingError', 'one_line', 'reason', 'excerpt', 'limit', 'describe', 'raises', 'plain', 'span', 'Settings',
+           'check_value', 'EnvConfig', 'AgentConfig', 'RunConfig', 'Config', 'network_size', 'largest_value',
            'with_values', 'to_toml', 'from_toml', 'preset']
 
 # %% ../nbs/01_settings.ipynb #4fb5720d
@@ -83,7 +82,7 @@ def plain(value): # anything
     if not isinstance(value, (list, tuple)): return value
     return tuple(item.tolist() if hasattr(item, 'tolist') else item for item in value)
 
-def name_unknown(key, # the key that does not exist
+def _name_unknown(key, # the key that does not exist
             known): # the keys that do
     "The error for a key that does not exist."
     near = difflib.get_close_matches(str(key)[:80], list(known), 1)
@@ -91,15 +90,15 @@ def name_unknown(key, # the key that does not exist
     return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else excerpt(key)} is not a '
                        f'setting; {hint}')
 
-def in_words(group, # a class of `Settings`
-             values, # what it was to be made of, by name
-             error): # `ValidationError`
+def _in_words(group, # a class of `Settings`
+              values, # what it was to be made of, by name
+              error): # `ValidationError`
     "The first complaint of pydantic as a `ConfigError`."
     what, = error.errors(include_url=False)[:1]
     # a check of several values has said it
     if 'error' in what.get('ctx', {}): return ConfigError(str(what['ctx']['error']))
     name = what['loc'][0]
-    if what['type'] == 'extra_forbidden': return name_unknown(group.key(name), group.full_names())
+    if what['type'] == 'extra_forbidden': return _name_unknown(group.key(name), group.full_names())
     if what['type'] == 'missing': return ConfigError(f'{group.key(name)} is missing.')
     field = group.model_fields[name]
     return ConfigError(f'{group.key(name)} is {excerpt(values[name])}, but must be '
@@ -126,7 +125,7 @@ class Settings(BaseModel):
             raise TypeError(f'{type(self).__name__} was given a value twice, or too many.')
         named |= zip(fields, values)
         try: super().__init__(**{name: plain(value) for name, value in named.items()})
-        except ValidationError as error: raise in_words(type(self), named, error) from None
+        except ValidationError as error: raise _in_words(type(self), named, error) from None
 
     def __replace__(self, /, **changes):
         "What `copy.replace` makes: checked as well."
@@ -191,18 +190,18 @@ class EnvConfig(Settings):
         description='agent steps without progress until an episode is truncated, 0 for never')
 
 # %% ../nbs/01_settings.ipynb #9dffc77a
-def whole_numbers(low, high): # of each
+def _whole_numbers(low, high): # of each
     "The type of a list of whole numbers."
     return tuple[Annotated[int, Field(ge=low, le=high)], ...]
 
 class AgentConfig(Settings):
     "How the agent acts and learns."
     group = 'agent'
-    filters: whole_numbers(1, 1024) = Field(
+    filters: _whole_numbers(1, 1024) = Field(
         (32, 64, 64), min_length=1, max_length=8, description='filters of each convolution')
-    kernels: whole_numbers(1, 240) = Field(
+    kernels: _whole_numbers(1, 240) = Field(
         (8, 4, 3), min_length=1, max_length=8, description='side of each convolution, in pixels')
-    strides: whole_numbers(1, 240) = Field(
+    strides: _whole_numbers(1, 240) = Field(
         (4, 2, 2), min_length=1, max_length=8, description='step of each convolution, in pixels')
     hidden: int = Field(256, ge=1, le=4096, description='units of each stream behind the convolutions')
     precision: Literal['auto', 'float32', 'bfloat16'] = Field(
@@ -269,11 +268,11 @@ class AgentConfig(Settings):
 
     @model_validator(mode='after')
     def fit(self):
-        check_agent(self)
+        _check_agent(self)
         return self
 
 # %% ../nbs/01_settings.ipynb #78144685
-def check_agent(agent): # an `AgentConfig`
+def _check_agent(agent): # an `AgentConfig`
     "Raise `ConfigError` if its values do not fit each other."
     if not len(agent.filters) == len(agent.kernels) == len(agent.strides):
         raise ConfigError(f'agent.filters, agent.kernels and agent.strides have {len(agent.filters)}, '
@@ -339,12 +338,12 @@ class Config(Settings):
                  saved=False, # whether it is read from a run that was trained with it, for better or worse
                  **named):
         super().__init__(*groups, **named)
-        if not saved: check_bins(self.env, self.agent)
+        if not saved: _check_bins(self.env, self.agent)
 
     @model_validator(mode='after')
     def fit(self):
-        check_network(self.env, self.agent)
-        check_replay(self.env, self.agent, self.run)
+        _check_network(self.env, self.agent)
+        _check_replay(self.env, self.agent, self.run)
         return self
 
 # %% ../nbs/01_settings.ipynb #3b7ace31
@@ -354,7 +353,8 @@ def network_size(env, # `EnvConfig`
                  agent, # `AgentConfig`
                  actions=12): # number of actions; 12 are the most that a set has
     "How many weights the network has."
-    side, channels, weights, streams = env.size, env.stack, 0, 1 + agent.dueling
+    side, channels = env.size, env.stack
+    weights, streams = 0, 1 + agent.dueling
     for filters, kernel, stride in zip(agent.filters, agent.kernels, agent.strides):
         weights += (kernel**2 * channels + 1) * filters
         side, channels = (side - kernel) // stride + 1, filters
@@ -364,8 +364,8 @@ def network_size(env, # `EnvConfig`
     return weights + streams * (features + 1) * agent.hidden + (agent.hidden + 1) * outputs + normalised
 
 # %% ../nbs/01_settings.ipynb #78144686
-def check_network(env, # `EnvConfig`
-                  agent): # `AgentConfig`
+def _check_network(env, # `EnvConfig`
+                   agent): # `AgentConfig`
     "Raise `ConfigError` if the convolutions do not fit the picture, or the network is too large."
     side = env.size
     for kernel, stride in zip(agent.kernels, agent.strides):
@@ -380,9 +380,9 @@ def check_network(env, # `EnvConfig`
                           f'agent.value_bins make a network of about {weights:,} weights; at most '
                           f'{LARGEST_NETWORK:,} are allowed.')
 
-def check_replay(env, # `EnvConfig`
-                 agent, # `AgentConfig`
-                 run): # `RunConfig`
+def _check_replay(env, # `EnvConfig`
+                  agent, # `AgentConfig`
+                  run): # `RunConfig`
     "Raise `ConfigError` if the replay memory is too small for the games, or never full enough to learn from."
     least = run.games * (agent.n_step + env.stack + 1) * 2
     if agent.replay_capacity < least:
@@ -403,8 +403,8 @@ def largest_value(env, # `EnvConfig`
     step = agent.reward_scale * RUN_SPEED * env.frame_skip
     return round(max(step / (1 - agent.discount), step + agent.reward_scale * agent.flag_bonus), 6)
 
-def check_bins(env, # `EnvConfig`
-               agent): # `AgentConfig`
+def _check_bins(env, # `EnvConfig`
+                agent): # `AgentConfig`
     "Raise `ConfigError` if values are sure to lie beyond the bins of their histogram."
     if not agent.value_bins: return
     highest, death = largest_value(env, agent), -agent.reward_scale * (WORST_FRAME + agent.death_penalty)
@@ -428,7 +428,7 @@ def with_values(config, # the configuration to start from
     "A copy of `config` with some values changed by their full names; raises `ConfigError`."
     changes = {name: {} for name in Config.model_fields}
     for key, value in values.items():
-        if key not in KEYS: raise name_unknown(key, KEYS)
+        if key not in KEYS: raise _name_unknown(key, KEYS)
         group, _, name = key.partition('.')
         changes[group][name] = value
     return Config(**{name: replace(group, **changes[name]) for name, group in config}, saved=saved)
@@ -456,7 +456,7 @@ def from_toml(text, # TOML text with the groups env, agent and run
     groups, values = list(Config.model_fields), {}
     if not data: raise ConfigError(f'{source} holds no settings; it needs the groups {", ".join(groups)}.')
     for group, part in data.items():
-        if group not in groups: raise ConfigError(f'{source}: {name_unknown(group, groups)}')
+        if group not in groups: raise ConfigError(f'{source}: {_name_unknown(group, groups)}')
         if not isinstance(part, dict):
             raise ConfigError(f'{source}: {group} is {excerpt(part)}, but must be a group of settings.')
         values |= {f'{group}.{name}': value for name, value in part.items()}

@@ -214,14 +214,15 @@ def bench(config, # `Config`
 # %% ../../nbs/30_bench.ipynb #1bb69959
 def value_text(value): # a number or None
     "A number with three digits or more that count, and no more than can be read."
-    return ('–' if value is None else f'{value:,.0f}' if abs(value) >= 100 else f'{value:.1f}'
-            if abs(value) >= 10 else f'{value:.2f}')
+    if value is None: return '–'
+    if abs(value) >= 100: return f'{value:,.0f}'
+    return f'{value:.1f}' if abs(value) >= 10 else f'{value:.2f}'
 
 def bench_text(result): # of `bench`
     "The table for people."
     lines = [[line['name'], value_text(line['value']), line['unit'], line['meaning']]
              for line in result['table']]
-    name, value, unit, _ = (max(map(len, column)) for column in zip(*lines))
+    name, value, unit = [max(map(len, column)) for column in zip(*lines)][:3]
     rows = [f'{line[0]:<{name}}  {line[1]:>{value}} {line[2]:<{unit}}  {line[3]}' for line in lines]
     machine = result['machine']
     where = f'{machine["backend"]} on {machine["graphics"]}' if 'graphics' in machine else machine['backend']

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['KNOBS', 'value_limit', 'check_update', 'check_finite', 'CheckLearning', 'rank', 'select', 'BrokenOff', 'Selection',
-           'number_text', 'CsvLog', 'TensorBoardLog', 'FaultLog', 'FaultLimit', 'SaveWeights', 'Recordings',
-           'ProgressBar']
+           'CsvLog', 'TensorBoardLog', 'FaultLog', 'FaultLimit', 'SaveWeights', 'Recordings', 'ProgressBar']
 
 # %% ../../nbs/15_callbacks.ipynb #15100003
 import json, math, os, re, time
@@ -120,7 +119,7 @@ def evaluate(self: Selection, runner): # `Runner`
     runner.tell('evaluation', dict(step=runner.step) | numbers | dict(best=int(best)), episodes)
 
 # %% ../../nbs/15_callbacks.ipynb #b915932d
-def number_text(value): # a number, a text or None
+def _number_text(value): # a number, a text or None
     "A value as a CSV file has it."
     if value is None: return ''
     return f'{value:.7g}' if isinstance(value, float) else str(value)
@@ -137,7 +136,7 @@ class CsvLog(Callback):
         if path not in self.files:
             self.files[path] = path.open('w', encoding='utf-8', newline='')
             self.files[path].write(','.join(row) + '\n')
-        self.files[path].write(','.join(map(number_text, row.values())) + '\n')
+        self.files[path].write(','.join(map(_number_text, row.values())) + '\n')
         self.files[path].flush()
 
     def start(self, runner): self.last = (0, time.time())

@@ -4,12 +4,10 @@
 
 # %% auto #0
 __all__ = ['HEADER', 'CHANGEABLE', 'LARGEST_JSON', 'LARGEST_WEIGHTS', 'FORMAT', 'LARGEST_ARRAYS', 'LARGEST_SEGMENT',
-           'pack_arrays', 'unpack_array', 'check_members', 'unpack_arrays', 'read_bounded', 'lasting_settings',
-           'different_settings', 'check_settings', 'sha256', 'seal', 'check_seal', 'sync', 'save_weights',
-           'remove_weights', 'single', 'parse_json', 'check_about', 'load_weights', 'own_parts', 'check_own_parts',
-           'build_agent', 'largest_file', 'load_agent', 'exclusive_or', 'write_synced', 'sorted_text', 'refuse_links',
-           'Checkpoint', 'Checkpoints', 'check_entry', 'check_file', 'check_segments', 'read_checkpoint',
-           'newest_checkpoint']
+           'pack_arrays', 'unpack_arrays', 'lasting_settings', 'different_settings', 'check_settings', 'sha256', 'seal',
+           'check_seal', 'sync', 'save_weights', 'remove_weights', 'single', 'load_weights', 'own_parts',
+           'check_own_parts', 'build_agent', 'largest_file', 'load_agent', 'exclusive_or', 'sorted_text',
+           'refuse_links', 'Checkpoint', 'Checkpoints', 'read_checkpoint', 'newest_checkpoint']
 
 # %% ../../nbs/13_checkpoint.ipynb #b58a8977
 import contextlib, hashlib, io, json, math, os, re, shutil, struct, zipfile
@@ -27,14 +25,14 @@ from .files import RunFolder, load_config, read_file, set_threads, write_atomic
 def pack_arrays(arrays): # by name
     "Arrays as the bytes of an .npz file, not compressed."
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.ascontiguousarray(array) if np.ndim(array) else array for name,
-                        array in arrays.items()})
+    np.savez(buffer, **{name: np.ascontiguousarray(array) if np.ndim(array) else array
+                        for name, array in arrays.items()})
     return buffer.getvalue()
 
 HEADER = (rb"\{'descr': '([<|](?:b1|[iu][1248]|f[248]))', "
           rb"'fortran_order': False, 'shape': \(([0-9, ]*)\), \} *\n")
 
-def unpack_array(data): # the bytes of an .npy file
+def _unpack_array(data): # the bytes of an .npy file
     "The array in them, read-only; raises `ValueError` if it is not plain numbers."
     start = 10 + int.from_bytes(data[8:10], 'little')
     header = re.fullmatch(HEADER, data[10:start])
@@ -47,8 +45,8 @@ def unpack_array(data): # the bytes of an .npy file
     return np.frombuffer(data, dtype, offset=start).reshape(shape)
 
 # %% ../../nbs/13_checkpoint.ipynb #12aefa40
-def check_members(members, # of a zip archive
-                  size): # of the archive, in bytes
+def _check_members(members, # of a zip archive
+                   size): # of the archive, in bytes
     "Raises `ValueError` unless they can be the arrays of an .npz file, before any is read."
     names = [member.filename for member in members]
     if len(set(names)) < len(names): raise ValueError('a name stands in it twice')
@@ -63,15 +61,15 @@ def unpack_arrays(data): # bytes
     "The arrays of an .npz file by name, read-only; raises `ValueError` unless `pack_arrays` wrote it."
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
-            check_members(file.infolist(), len(data))
-            return {member.filename.removesuffix('.npy'): unpack_array(file.read(member))
+            _check_members(file.infolist(), len(data))
+            return {member.filename.removesuffix('.npy'): _unpack_array(file.read(member))
                     for member in file.infolist()}
     except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, RuntimeError, OverflowError, OSError,
             struct.error) as e:
         raise ValueError(one_line(e)) from None
 
-def read_bounded(path, # the file
-                 largest): # its largest size, in bytes
+def _read_bounded(path, # the file
+                  largest): # its largest size, in bytes
     "The bytes of a file; raises `ValueError` if there are too many, before any is read, or `OSError`."
     size = os.path.getsize(path)
     if size > largest: raise ValueError(f'it has {size:,} bytes, and at most {largest:,} are needed')
@@ -84,10 +82,10 @@ CHANGEABLE = {f'run.{name}' for name in (
 
 def lasting_settings(config): # `Config`
     "The settings that may not change in the life of a run, by their full names, as plain data."
-    every = {f'{group}.{name}': value for group in ('env', 'agent', 'run') for name,
-             value in vars(getattr(config, group)).items()}
-    return {name: list(value) if isinstance(value, tuple) else value for name,
-            value in every.items() if name not in CHANGEABLE}
+    every = {f'{group}.{name}': value for group in ('env', 'agent', 'run')
+             for name, value in vars(getattr(config, group)).items()}
+    return {name: list(value) if isinstance(value, tuple) else value
+            for name, value in every.items() if name not in CHANGEABLE}
 
 def different_settings(before, # `lasting_settings` when a file was written
                        config): # `Config`
@@ -154,7 +152,7 @@ def single(pairs): # names and values
     if len({name for name, _ in pairs}) < len(pairs): raise ValueError('a name stands there twice')
     return dict(pairs)
 
-def parse_json(data): # bytes or text
+def _parse_json(data): # bytes or text
     "The plain data in JSON; raises `ValueError`."
     try: return json.loads(data, object_pairs_hook=single)
     except RecursionError: raise ValueError('it is nested too deep') from None
@@ -162,11 +160,11 @@ def parse_json(data): # bytes or text
 # %% ../../nbs/13_checkpoint.ipynb #9ab6ef91
 LARGEST_WEIGHTS = 500_000_000  # bytes; a larger file is no agent of this project
 
-def check_about(about, # of the weights, the bytes of a JSON as uint8
-                path, # the file
-                config): # `Config` of the run
+def _check_about(about, # of the weights, the bytes of a JSON as uint8
+                 path, # the file
+                 config): # `Config` of the run
     "Raise `ValueError` if weights are others than the name of their file says, or of another run."
-    about = parse_json(about.tobytes())
+    about = _parse_json(about.tobytes())
     if not isinstance(about, dict) or not isinstance(about.get('settings'), dict):
         raise ValueError('it does not say what it is')
     if about.get('name') != path.name: raise ValueError(f'it was written as {excerpt(about.get("name"))}')
@@ -178,10 +176,10 @@ def load_weights(path, # the file
                  largest=LARGEST_WEIGHTS): # the largest size, in bytes
     "The arrays of a weights file by name; raises `ConfigError` for damaged ones and those of another run."
     try:
-        data = read_bounded(path, largest)
+        data = _read_bounded(path, largest)
         check_seal(data)
         arrays = unpack_arrays(data)
-        check_about(arrays.pop('about', np.zeros(0, np.uint8)), path, config)
+        _check_about(arrays.pop('about', np.zeros(0, np.uint8)), path, config)
         if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays.values()):
             raise ValueError('not all of it is finite float32 numbers')
         return {name.replace('.', '/'): array for name, array in arrays.items()}
@@ -193,8 +191,8 @@ def own_parts(layers, # a function as `q_layers`
               make): # a function as `make_env`
     "The names of those that are not the usual ones, as they stand in `run.own_parts`."
     given = (('layers', layers, q_layers), ('make_env', make, make_env))
-    return ', '.join(f'{kind}={getattr(part, "__qualname__", type(part).__name__)}'[:80] for kind, part,
-                     usual in given if part is not usual)
+    return ', '.join(f'{kind}={getattr(part, "__qualname__", type(part).__name__)}'[:80]
+                     for kind, part, usual in given if part is not usual)
 
 def check_own_parts(config, # `Config` of a run
                     layers, make, # as for `own_parts`
@@ -249,14 +247,14 @@ def _learning_variables(agent):
     if not optimizer.built: optimizer.build(agent.learner.trainable_variables)
     groups = dict(online=agent.online.weights, target=agent.target.weights, adam=optimizer.variables)
     if agent.average is not agent.actor: groups['average'] = agent.average.weights
-    return {f'{group}/{i}': variable for group, variables in groups.items() for i,
-            variable in enumerate(variables)}
+    return {f'{group}/{i}': variable for group, variables in groups.items()
+            for i, variable in enumerate(variables)}
 
 @patch
 def arrays(self: Agent):
     "Everything that an agent has learned, as arrays by name; beside it there is only its count of updates."
-    return {name: keras.ops.convert_to_numpy(variable) for name,
-            variable in _learning_variables(self).items()}
+    return {name: keras.ops.convert_to_numpy(variable)
+            for name, variable in _learning_variables(self).items()}
 
 @patch
 def restore(self: Agent, arrays): # as `Agent.arrays` gives them
@@ -281,8 +279,8 @@ def exclusive_or(one, two): # bytes
     return result.tobytes()
 
 # %% ../../nbs/13_checkpoint.ipynb #2400d7b4
-def write_synced(path, # a new file
-                 data): # bytes
+def _write_synced(path, # a new file
+                  data): # bytes
     "Write a file and wait until the disk has it."
     with open(path, 'wb') as file:
         file.write(data)
@@ -320,7 +318,7 @@ class Checkpoint(NamedTuple):
         "The arrays of a segment by name; raises `ValueError` if it holds no arrays, or `OSError`."
         own = self.segments[name]['sha256']
         if own in self.repaired: return unpack_arrays(self.repaired[own])
-        return unpack_arrays(read_bounded(self.path.parent / 'frames' / f'{own}.npz', LARGEST_SEGMENT))
+        return unpack_arrays(_read_bounded(self.path.parent / 'frames' / f'{own}.npz', LARGEST_SEGMENT))
 
 # %% ../../nbs/13_checkpoint.ipynb #7e5b3812
 class Checkpoints:
@@ -365,10 +363,10 @@ def write(self: Checkpoints,
     partial.mkdir()
     contents = {'state.json': json.dumps(state).encode(), 'arrays.npz': pack_arrays(arrays),
                 'parity.bin': parity}
-    files = {name: write_synced(partial / name, data) for name, data in contents.items()}
+    files = {name: _write_synced(partial / name, data) for name, data in contents.items()}
     manifest = dict(format=FORMAT, step=step, files=files, segments=entries)
     manifest |= dict(sha256=sha256(sorted_text(manifest)))
-    write_synced(partial / 'manifest.json', json.dumps(manifest, indent=1).encode())
+    _write_synced(partial / 'manifest.json', json.dumps(manifest, indent=1).encode())
     sync(partial)
     shutil.rmtree(target, ignore_errors=True)  # a damaged one that was not gone on from
     os.rename(partial, target)
@@ -404,17 +402,17 @@ def clean(self: Checkpoints):
         if path.name not in needed: path.unlink(missing_ok=True)
 
 # %% ../../nbs/13_checkpoint.ipynb #cc3855c2
-def check_entry(path, # the file, or the folder of one that is named by its SHA-256
-                entry): # of the manifest: dict(size, sha256)
+def _check_entry(path, # the file, or the folder of one that is named by its SHA-256
+                 entry): # of the manifest: dict(size, sha256)
     "Raises `ConfigError` unless it is an entry."
     has_size = isinstance(entry, dict) and type(entry.get('size')) is int
     if not has_size or not re.fullmatch('[0-9a-f]{64}', str(entry.get('sha256'))):
         raise ConfigError(f'its manifest has no size and SHA-256 of a file in {path}')
 
-def check_file(path, # the file
-               entry): # of the manifest: dict(size, sha256)
+def _check_file(path, # the file
+                entry): # of the manifest: dict(size, sha256)
     "Raises `ConfigError` unless the file is the one in the manifest."
-    check_entry(path, entry)
+    _check_entry(path, entry)
     if not path.is_file(): raise ConfigError(f'{path.name} is missing')
     if path.stat().st_size != entry['size']:
         raise ConfigError(f'{path.name} has {path.stat().st_size:,} bytes instead of {entry["size"]:,}')
@@ -423,33 +421,33 @@ def check_file(path, # the file
             raise ConfigError(f'{path.name} has another SHA-256 than the manifest says')
 
 # %% ../../nbs/13_checkpoint.ipynb #73b5826d
-def check_segments(path, # the folder of a checkpoint
-                   entries, # of its segments, by name
-                   parity): # the entry of its parity
+def _check_segments(path, # the folder of a checkpoint
+                    entries, # of its segments, by name
+                    parity): # the entry of its parity
     "Check its segments; {SHA-256: bytes} of one that was computed anew, and why; raises `ConfigError`."
     frames, files, damaged = path.parent / 'frames', {}, {}
     for entry in entries.values():
-        check_entry(frames, entry)
+        _check_entry(frames, entry)
         if type(entry['version']) is not int:
             raise ConfigError('its manifest has a segment without a version')
         files[entry['sha256']] = frames / f'{entry["sha256"]}.npz'
-        try: check_file(files[entry['sha256']], entry)
+        try: _check_file(files[entry['sha256']], entry)
         except (ConfigError, OSError) as e: damaged[entry['sha256']] = entry['size'], one_line(e)
     if not damaged: return {}, ''
     (lost, (size, what)), *more = damaged.items()
     if more: raise ConfigError(f'{what}, and so are {len(more)} more of its segments')
-    data = read_bounded(path / 'parity.bin', LARGEST_SEGMENT)
-    check_entry(path, parity)
+    data = _read_bounded(path / 'parity.bin', LARGEST_SEGMENT)
+    _check_entry(path, parity)
     if sha256(data) != parity['sha256']:
         raise ConfigError(f'{what}, and parity.bin has another SHA-256 than the manifest says')
-    for other in files.keys() - {lost}: data = exclusive_or(data, read_bounded(files[other], len(data)))
+    for other in files.keys() - {lost}: data = exclusive_or(data, _read_bounded(files[other], len(data)))
     if sha256(data[:size]) != lost:
         raise ConfigError(f'{what}, and the parity of its segments does not give it back')
     return {lost: data[:size]}, what
 
 # %% ../../nbs/13_checkpoint.ipynb #73b5826e
 def _read_manifest(path): # the folder of a checkpoint; raises `ConfigError`, or what a wrong form raises
-    manifest = parse_json(read_bounded(path / 'manifest.json', LARGEST_JSON))
+    manifest = _parse_json(_read_bounded(path / 'manifest.json', LARGEST_JSON))
     own = manifest.pop('sha256', None)
     if own not in (None, sha256(sorted_text(manifest))):
         raise ConfigError(f'{path} is damaged: its manifest.json has another SHA-256 than it says.')
@@ -463,10 +461,10 @@ def _read_manifest(path): # the folder of a checkpoint; raises `ConfigError`, or
     return manifest
 
 def _read_whole(path, manifest):
-    for name in ('state.json', 'arrays.npz'): check_file(path / name, manifest['files'][name])
-    repaired, what = check_segments(path, manifest['segments'], manifest['files']['parity.bin'])
-    arrays = unpack_arrays(read_bounded(path / 'arrays.npz', LARGEST_ARRAYS))
-    state = parse_json(read_bounded(path / 'state.json', LARGEST_JSON))
+    for name in ('state.json', 'arrays.npz'): _check_file(path / name, manifest['files'][name])
+    repaired, what = _check_segments(path, manifest['segments'], manifest['files']['parity.bin'])
+    arrays = unpack_arrays(_read_bounded(path / 'arrays.npz', LARGEST_ARRAYS))
+    state = _parse_json(_read_bounded(path / 'state.json', LARGEST_JSON))
     said = f'{path} is damaged: {what}; it was computed anew from the other segments, and nothing is lost.'
     return (Checkpoint(path, manifest['step'], state, arrays, manifest['segments'], repaired), said
             if repaired else '')

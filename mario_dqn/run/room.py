@@ -78,13 +78,13 @@ def available_memory(proc='/proc', # where the kernel tells of processes
     for line in lines:
         _, controllers, path = line.split(':', 2)
         if controllers not in ('', 'memory'): continue
-        base, most, used, cache = ((Path(groups), 'memory.max', 'memory.current', 'inactive_file')
-                                   if not controllers else
-                                   (Path(groups, 'memory'), 'memory.limit_in_bytes', 'memory.usage_in_bytes',
-                                    'total_inactive_file'))
+        base, names, cache = Path(groups), ('memory.max', 'memory.current'), 'inactive_file'
+        if controllers:                                                             # the older form of these files
+            base, cache = base / 'memory', 'total_inactive_file'
+            names = 'memory.limit_in_bytes', 'memory.usage_in_bytes'
         # the limits of the groups around count as well
         for place in (base / path.strip('/'), *(base / path.strip('/')).parents):
-            limit, usage = (kernel_numbers(place / name).get('') for name in (most, used))
+            limit, usage = (kernel_numbers(place / name).get('') for name in names)
             if limit is not None and usage is not None:
                 free.append(limit - usage + kernel_numbers(place / 'memory.stat').get(cache, 0))
             if place == base: break

@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'TEXT_COLUMNS', 'LARGEST_TABLE', 'LONGEST_LINE', 'PANELS', 'FLAG_X', 'COLOURS', 'STYLE', 'OUTCOMES', 'BAND',
-           'FILES', 'PROTOCOL', 'CARD', 'OPTIONAL', 'short_lines', 'read_rows', 'column_value', 'smooth',
-           'minute_ticks', 'training_data', 'draw_run', 'dress', 'legend_entries', 'results_plot', 'png', 'Ends',
-           'ends_of', 'exposure', 'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips', 'death_map',
-           'exposure_map', 'load_json', 'finite', 'table_number', 'percent', 'rate_text', 'players', 'markdown_table',
-           'plain', 'results_table', 'details_table', 'run_row', 'runs_table', 'duration_text', 'size_text',
-           'card_training', 'card_protocol', 'card_files', 'fill_card', 'from_other_weights', 'run_words',
-           'card_opening', 'model_card', 'write_report']
+           'FILES', 'PROTOCOL', 'CARD', 'OPTIONAL', 'read_rows', 'smooth', 'minute_ticks', 'draw_run', 'results_plot',
+           'png', 'Ends', 'ends_of', 'exposure', 'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips',
+           'death_map', 'exposure_map', 'load_json', 'finite', 'table_number', 'percent', 'rate_text', 'players',
+           'plain', 'results_table', 'details_table', 'runs_table', 'duration_text', 'size_text', 'card_training',
+           'card_protocol', 'card_files', 'from_other_weights', 'run_words', 'card_opening', 'model_card',
+           'write_report']
 
 # %% ../../nbs/23_report.ipynb #47397f43
 import array, csv, io, json, math, re, shlex, string
@@ -74,8 +73,8 @@ TEXT_COLUMNS = ('start',)
 
 LARGEST_TABLE, LONGEST_LINE = 2**25, 10_000  # bytes and characters, far more than any run writes
 
-def short_lines(text, # of a table
-                path): # the file, for the message
+def _short_lines(text, # of a table
+                 path): # the file, for the message
     "Its lines; raises `ConfigError` at one that is too long."
     for number, line in enumerate(io.StringIO(text), 1):
         if len(line) > LONGEST_LINE:
@@ -88,7 +87,7 @@ def read_rows(path, # a CSV file with one line of column names
               needed=()): # columns that have to be there
     "The columns of a table by name, float64 [N] or str [N]; raises `ConfigError` naming file and line."
     text = read_text(path, 'a table of a run', limit=LARGEST_TABLE)
-    reader = csv.reader(short_lines(text[:text.rfind('\n') + 1], path), strict=True)
+    reader = csv.reader(_short_lines(text[:text.rfind('\n') + 1], path), strict=True)
     try:
         names = next(reader, [])
         columns = [[] if name in TEXT_COLUMNS else array.array('d') for name in names]
@@ -97,21 +96,21 @@ def read_rows(path, # a CSV file with one line of column names
                 raise ConfigError(f'{path}, line {reader.line_num}: {len(row)} fields, but there are '
                                   f'{len(names)} columns.')
             for column, name, field in zip(columns, names, row):
-                column.append(column_value(name, field, path, reader.line_num))
+                column.append(_column_value(name, field, path, reader.line_num))
     except csv.Error as e: raise ConfigError(f'{path}, line {reader.line_num}: not valid CSV, {e}.') from None
     if not names: raise ConfigError(f'{path}, line 1: the column names are missing.')
     if len(set(names)) < len(names): raise ConfigError(f'{path}, line 1: a column name stands there twice.')
     for name in needed:
         if name not in names:
             raise ConfigError(f'{path}, line 1: the column {name} is missing; there are {", ".join(names)}.')
-    return {name: np.array(column, str if name in TEXT_COLUMNS else np.float64) for name,
-            column in zip(names, columns)}
+    return {name: np.array(column, str if name in TEXT_COLUMNS else np.float64)
+            for name, column in zip(names, columns)}
 
 # %% ../../nbs/23_report.ipynb #b328a89c
-def column_value(name, # the column
-                 field, # the text that stands there
-                 path, # the file, for the message
-                 line): # its line, for the message
+def _column_value(name, # the column
+                  field, # the text that stands there
+                  path, # the file, for the message
+                  line): # its line, for the message
     "A field of a table as a number, or as text in a text column; raises `ConfigError`."
     if name in TEXT_COLUMNS: return field
     try: return float(field) if field else math.nan
@@ -155,7 +154,7 @@ STYLE = ['default', {'font.size': 10, 'axes.spines.top': False, 'axes.spines.rig
                      'axes.axisbelow': True}]
 
 # %% ../../nbs/23_report.ipynb #7d0ccff4
-def training_data(folder): # the run's folder
+def _training_data(folder): # the run's folder
     "The tables and the level that a plot needs; tables without a file are empty; raises `ConfigError`."
     folder = RunFolder(folder)
     data = dict(episodes=read_rows(folder.episodes, needed=COLUMNS['episodes.csv']), evaluations=None,
@@ -192,10 +191,10 @@ def draw_run(axes, # the four panels
                       zorder=3)
 
 # %% ../../nbs/23_report.ipynb #2b88610c
-def dress(axes, # the four panels
-          last_step, # where the axis of steps ends
-          flag, # draw the flag of level 1-1
-          timing=None): # rows of timing.csv, for a second axis in minutes
+def _dress(axes, # the four panels
+           last_step, # where the axis of steps ends
+           flag, # draw the flag of level 1-1
+           timing=None): # rows of timing.csv, for a second axis in minutes
     "Titles, units, limits and the axis of minutes."
     for i, (axis, (column, title, unit, _)) in enumerate(zip(axes, PANELS)):
         axis.set(title=title, ylabel=unit, xlim=(0, last_step * 1.02))
@@ -219,9 +218,9 @@ def dress(axes, # the four panels
             axis.set_ylim(top=max(axis.get_ylim()[1], FLAG_X * 1.13))
 
 # %% ../../nbs/23_report.ipynb #4ef10135
-def legend_entries(runs, # results of `training_data`
-                   labels, # a name for each
-                   colours): # a colour for each
+def _legend_entries(runs, # results of `training_data`
+                    labels, # a name for each
+                    colours): # a colour for each
     "Lines and markers for the legend."
     colour, alone = (colours[0], True) if len(runs) == 1 else ('#505050', False)
     entries = [Line2D([], [], color=c, linewidth=1.8, label=l) for c, l in zip(colours, labels)]
@@ -248,7 +247,7 @@ def results_plot(folders, # one run's folder, or several
     if len(labels) != len(folders):
         raise ConfigError(f'There are {len(labels)} labels, but {len(folders)} folders; each folder needs '
                           'one.')
-    runs = [training_data(f) for f in folders]
+    runs = [_training_data(f) for f in folders]
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(runs))]
     levels = {run['level'] for run in runs}
     last_step = max([run[name]['step'][-1] for run in runs
@@ -257,7 +256,7 @@ def results_plot(folders, # one run's folder, or several
         figure = Figure(figsize=(10, 7), dpi=100, layout='constrained')
         axes = figure.subplots(2, 2).ravel()
         for run, colour in zip(runs, colours): draw_run(axes, run, colour, dots=len(runs) == 1)
-        dress(axes, last_step, levels == {'1-1'}, runs[0]['timing'] if len(runs) == 1 else None)
+        _dress(axes, last_step, levels == {'1-1'}, runs[0]['timing'] if len(runs) == 1 else None)
         if not any(len(run['episodes']['step']) for run in runs):
             for axis in axes:
                 axis.text(0.5, 0.5, 'no finished episode yet', transform=axis.transAxes, ha='center',
@@ -266,7 +265,7 @@ def results_plot(folders, # one run's folder, or several
                  if len(levels) > 1 else '')
         figure.suptitle(', '.join(part for part in (labels[0] if len(runs) == 1 else f'{len(runs)} runs',
                                                     level) if part), fontsize=13)
-        figure.legend(handles=legend_entries(runs, labels, colours), loc='outside lower center', ncols=4,
+        figure.legend(handles=_legend_entries(runs, labels, colours), loc='outside lower center', ncols=4,
                       frameon=False)
     return figure
 
@@ -467,17 +466,18 @@ def percent(share): # 0 to 1
 
 def rate_text(condition): # a condition of results.json
     "The clear rate under a condition, in the form that fits it."
-    names = ('cleared', 'episodes', 'clear_rate', 'clear_low', 'clear_high', 'paths')
-    cleared, episodes, rate, low, high, paths = (finite(condition.get(name)) for name in names)
+    episodes, rate = finite(condition.get('episodes')), finite(condition.get('clear_rate'))
     if condition.get('name') == 'noops':
+        cleared, paths = finite(condition.get('cleared')), finite(condition.get('paths'))
         if cleared is None or episodes is None: return '–'
-        return f'{cleared:.0f} of {episodes:.0f}' + ('' if paths is None
-                                                     else f', {paths:.0f} distinct '
-                                                          f'path{"" if paths == 1 else "s"}')
+        text = f'{cleared:.0f} of {episodes:.0f}'
+        if paths is not None: text += f', {paths:.0f} distinct path{"" if paths == 1 else "s"}'
+        return text
     if rate is None: return '–'
     if episodes == 1: return 'cleared' if rate == 1 else 'not cleared'
-    return f'{percent(rate)} %' + ('' if low is None or high is None
-                                   else f' ({percent(low)}–{percent(high)})')
+    low, high = finite(condition.get('clear_low')), finite(condition.get('clear_high'))
+    interval = '' if low is None or high is None else f' ({percent(low)}–{percent(high)})'
+    return f'{percent(rate)} %{interval}'
 
 # %% ../../nbs/23_report.ipynb #133ebc03
 def players(results): # content of results.json
@@ -498,9 +498,9 @@ def players(results): # content of results.json
         table[label] = {c['name']: c for c in player['conditions']}
     return table
 
-def markdown_table(header, # column titles
-                   rows, # lists of cells
-                   left=1): # how many columns stand left; the others stand right
+def _markdown_table(header, # column titles
+                    rows, # lists of cells
+                    left=1): # how many columns stand left; the others stand right
     "A Markdown table."
     def line(cells): return '| ' + ' | '.join(plain(c).replace('|', '\\|') for c in cells) + ' |'
     return '\n'.join([line(header), '|---' * left + '|---:' * (len(header) - left) + '|']
@@ -527,8 +527,8 @@ def results_table(results): # content of results.json
     note = ('Clear rate under each condition, with its 95 % interval where games differ by chance. IQM is '
             'the mean of the middle half. Score and x (largest position, in pixels): '
             f'{plain(conditions[first].get("label", first))}.')
-    return markdown_table(['player'] + [title(name) for name in conditions]
-                          + ['mean score', 'IQM score', 'mean x'], rows) + '\n' + note + '\n'
+    return _markdown_table(['player'] + [title(name) for name in conditions]
+                           + ['mean score', 'IQM score', 'mean x'], rows) + '\n' + note + '\n'
 
 # %% ../../nbs/23_report.ipynb #5c7fe2dd
 def details_table(results): # content of results.json
@@ -537,11 +537,11 @@ def details_table(results): # content of results.json
     rows = [[label, c.get('label', name), table_number(c.get('episodes')), rate_text(c)]
             + [table_number(c.get(key)) for key in keys]
             for label, row in players(results).items() for name, c in row.items()]
-    return markdown_table(['player', 'condition', 'games', 'clear rate', 'mean score', 'IQM score', 'mean x',
-                           'IQM x', 'mean length'], rows, left=2)
+    return _markdown_table(['player', 'condition', 'games', 'clear rate', 'mean score', 'IQM score', 'mean x',
+                            'IQM x', 'mean length'], rows, left=2)
 
 # %% ../../nbs/23_report.ipynb #50940f92
-def run_row(path): # a run's folder
+def _run_row(path): # a run's folder
     "Level, agent steps, minutes, clear rate and score of a run as texts; raises `ConfigError`."
     folder = RunFolder(path)
     level = load_config(folder.config, saved=True).env.level
@@ -569,14 +569,14 @@ def runs_table(save_folder): # the folder that holds the runs
     rows = [['run', 'level', 'agent steps', 'minutes', 'clear rate, sticky actions', 'mean score']]
     for path in paths:
         name = ''.join(c if c.isprintable() else '?' for c in path.name)
-        try: rows.append([name] + run_row(path))
+        try: rows.append([name] + _run_row(path))
         except ConfigError as e:
             rows.append([name, 'damaged: ' + ' '.join(str(e).replace(f'{path}/', '').split())])
     whole = [row for row in rows if len(row) == len(rows[0])]
     widths = [max(len(row[i]) for row in (rows if i == 0 else whole)) for i in range(len(rows[0]))]
     def line(row):
-        return '  '.join(cell.ljust(w) if i < 2 else cell.rjust(w) for i,
-                         (cell, w) in enumerate(zip(row, widths)))
+        cells = enumerate(zip(row, widths))
+        return '  '.join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in cells)
     return '\n'.join(line(row).rstrip() for row in rows)
 
 # %% ../../nbs/23_report.ipynb #f402b943
@@ -629,7 +629,7 @@ def card_training(machine): # content of machine.json
         rows.append(['peak memory', size_text(machine['peak_memory_bytes'])])
     if isinstance(versions, dict):
         rows.append(['versions', ', '.join(f'{name} {version}' for name, version in versions.items())])
-    return text + (markdown_table(['training', ''], rows, left=2) if rows else '')
+    return text + (_markdown_table(['training', ''], rows, left=2) if rows else '')
 
 # %% ../../nbs/23_report.ipynb #b5b97d4a
 PROTOCOL = dict(
@@ -663,13 +663,13 @@ def card_files(folder): # the run's folder
         if path.is_dir(): meaning += f', {len(inside)} file{"" if len(inside) == 1 else "s"}'
         rows.append([f'`{name}{"/" if path.is_dir() else ""}`', meaning,
                      size_text(sum(p.stat().st_size for p in inside))])
-    return markdown_table(['file', 'content', 'size'], rows, left=2)
+    return _markdown_table(['file', 'content', 'size'], rows, left=2)
 
 # %% ../../nbs/23_report.ipynb #53d1a1d4
 CARD = files('mario_dqn.show') / 'card.md'
 
-def fill_card(template, # Markdown with names such as $results
-              values): # text by name; a section with an empty one is left out
+def _fill_card(template, # Markdown with names such as $results
+               values): # text by name; a section with an empty one is left out
     "A text from a template; a section begins with a heading or a picture, and the notes are one."
     sections = re.split(r'(?m)^(?=#+ |!\[|\$notes$)', template)
     def is_filled(section):
@@ -716,8 +716,8 @@ def model_card(folder): # the run's folder
     results = results or dict(players=[])
     players(results)  # raises if the results are damaged
     values = _card_values(folder, machine, results)
-    return fill_card(CARD.read_text(encoding='utf-8'),
-                     {name: text.strip('\n') for name, text in values.items()})
+    return _fill_card(CARD.read_text(encoding='utf-8'),
+                      {name: text.strip('\n') for name, text in values.items()})
 
 def _card_values(folder, machine, results):
     name, played = folder.path.resolve().name, bool(results['players'])
