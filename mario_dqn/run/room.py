@@ -79,7 +79,7 @@ def available_memory(proc='/proc', # where the kernel tells of processes
         _, controllers, path = line.split(':', 2)
         if controllers not in ('', 'memory'): continue
         base, names, cache = Path(groups), ('memory.max', 'memory.current'), 'inactive_file'
-        if controllers:                                                             # the older form of these files
+        if controllers:  # the older form of these files
             base, cache = base / 'memory', 'total_inactive_file'
             names = 'memory.limit_in_bytes', 'memory.usage_in_bytes'
         # the limits of the groups around count as well

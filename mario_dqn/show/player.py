@@ -170,10 +170,8 @@ PAGE, STYLE = (files('mario_dqn.show') / name for name in ('player.js', 'player.
 def heading(episode): # an `Episode`
     "What an episode was, in a line."
     end = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'was stopped'
-    chance = ''.join(f', {name} {value:g}'
-                     for name,
-                     value in (('sticky actions', episode.sticky), ('random actions', episode.epsilon))
-                     if value)
+    noise = {'sticky actions': episode.sticky, 'random actions': episode.epsilon}
+    chance = ''.join(f', {name} {value:g}' for name, value in noise.items() if value)
     return f'Level {episode.level}{chance}: {end} at x {episode.positions[-1]}, score {episode.score:,.0f}'
 
 def about_recording(recording, # a `Recording`
