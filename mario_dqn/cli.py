@@ -139,9 +139,9 @@ def _write_films(folder, # `RunFolder`
 
 # %% ../nbs/31_cli.ipynb #a7aa11ab
 def _play_protocol(agent, # `Agent`
-             config, # its `Config`
-             make_env, # the function that makes its environment
-             say): # is given a sentence if kept rows cannot be read
+                   config, # its `Config`
+                   make_env, # the function that makes its environment
+                   say): # is given a sentence if kept rows cannot be read
     "Results of the protocol, also of players that do not learn, and the first episode of each condition."
     from mario_dqn.env import make_env as usual
     from mario_dqn.evaluation import Player, baseline_players, find_baselines, protocol, run_protocol

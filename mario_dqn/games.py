@@ -54,9 +54,10 @@ def begin(self: Game, start): # a `Start`
 
 @patch
 def _change_level(self: Game, level): # world and stage
+    config = replace(self.config, level=level)
+    env = self.make(config)                                     # first: if it cannot be made, the old one is still there
     self.env.close()
-    self.config = replace(self.config, level=level)
-    self.env = self.make(self.config)
+    self.config, self.env = config, env
 
 # %% ../nbs/06_games.ipynb #49c5fd7f
 class RewardError(ValueError):
@@ -299,8 +300,9 @@ class Games:
     "Several games, stepped together: what a runner sees of them, wherever they are played."
     peak = 0 # the memory of other processes, in bytes: there are none
     begun = False # whether there is something to act on
-    # (stack, size, size), number of actions, number of games
-    observation_shape, action_count, count = (), 0, 0
+    observation_shape = () # (stack, size, size)
+    action_count = 0 # number of actions
+    count = 0 # number of games
 
     def reset(self):
         "Begin an episode in every game; returns the observations, uint8 [G, stack, size, size]."

@@ -101,7 +101,7 @@ def _replay_for(config, games):
 # %% ../nbs/07_runner.ipynb #0700000f
 @patch
 def guard(self: Runner, name, # of a callback
-            call): # of one of its methods
+          call): # of one of its methods
     "Do it; a by-product that fails is told of and left out from then on; returns what the method returned."
     try: return call()
     except Exception as error:

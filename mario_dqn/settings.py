@@ -48,7 +48,7 @@ def limit(metadata, # of a field
     return next((getattr(part, name) for part in metadata if hasattr(part, name)), None)
 
 def describe(kind, # the type of a field
-            metadata=()): # its limits
+             metadata=()): # its limits
     "What a field may hold, in words."
     if get_origin(kind) is Annotated:
         return describe(kind.__origin__, getattr(kind.__metadata__[0], 'metadata', ()))
@@ -83,7 +83,7 @@ def plain(value): # anything
     return tuple(item.tolist() if hasattr(item, 'tolist') else item for item in value)
 
 def _name_unknown(key, # the key that does not exist
-            known): # the keys that do
+                  known): # the keys that do
     "The error for a key that does not exist."
     near = difflib.get_close_matches(str(key)[:80], list(known), 1)
     hint = f'did you mean {near[0]}?' if near else 'allowed are ' + ', '.join(known) + '.'
@@ -157,8 +157,8 @@ class Settings(BaseModel):
         return [cls.key(name) for name in cls.model_fields]
 
 def check_value(group, # a class of `Settings`
-            name, # of one of its fields
-            value): # what was given for it, perhaps outside of a configuration
+                name, # of one of its fields
+                value): # what was given for it, perhaps outside of a configuration
     "A value as the field of a group takes it; raises `ConfigError`."
     return getattr(group(**{name: value}), name)
 

@@ -40,9 +40,9 @@ def _search_path():
     return [place for place in sys.path if place and os.path.abspath(place) != here] + [here]
 
 def _answer_call(vector, # `GameVector`, or None before it is made
-             name, # of a call
-             arguments, # of the call
-             progress): # called with two numbers during long work
+                 name, # of a call
+                 arguments, # of the call
+                 progress): # called with two numbers during long work
     "Do a call; returns the vector and the answer."
     if name == 'make': return GameVector(*pickle.loads(arguments[0])), None
     if name == 'peak_memory': return vector, peak_memory()

@@ -71,7 +71,7 @@ def _pack_frames(frames): # a list of arrays uint8, all of one shape
     return base64.b64encode(zlib.compress(np.stack(frames).tobytes(), 1)).decode()
 
 def _unpack_frames(text, # of `packed`
-             shape): # of one frame
+                   shape): # of one frame
     "The frames in a text, uint8 [N, *shape]."
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(-1, *shape)
 

@@ -394,8 +394,8 @@ def stage(folder): # `RunFolder`
     if not trained: return 'training'
     return 'finished' if folder.results.exists() else 'measuring'
 
+# The names that `write_atomic` gives to files before they are whole.
 HALF_WRITTEN = re.compile(r'\.(config\.toml|(best|last)\.npz|(machine|results|greedy)\.json|results\.png|'
-                          # the names that `write_atomic` gives to files before they are whole
                           r'README\.md)\.[^.]+')
 
 def sweep(folder): # `RunFolder` of a run that was broken off
@@ -410,9 +410,9 @@ def sweep(folder): # `RunFolder` of a run that was broken off
 
 # %% ../../nbs/16_train.ipynb #7ebe670e
 def lengthen(folder, # `RunFolder`
-               config, # its `Config`
-               checkpoint, # its newest `Checkpoint`, or None
-               steps): # agent steps in all
+             config, # its `Config`
+             checkpoint, # its newest `Checkpoint`, or None
+             steps): # agent steps in all
     "The configuration with another number of steps; raises `ConfigError` if the run cannot take them."
     longer = with_values(config, {'run.steps': steps})
     if checkpoint is None and stage(folder) == 'training' and not folder.metrics.exists(): return longer
