@@ -55,7 +55,7 @@ def begin(self: Game, start): # a `Start`
 @patch
 def _change_level(self: Game, level): # world and stage
     config = replace(self.config, level=level)
-    env = self.make(config)                                     # first: if it cannot be made, the old one is still there
+    env = self.make(config)  # first: if it cannot be made, the old one is still there
     self.env.close()
     self.config, self.env = config, env
 

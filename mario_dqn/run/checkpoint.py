@@ -92,7 +92,8 @@ def different_settings(before, # `lasting_settings` when a file was written
     "What has changed, as text; settings that did not exist then are left out."
     now = lasting_settings(config)
     changed = [name for name in sorted(before) if name not in CHANGEABLE and now.get(name) != before[name]]
-    return '; '.join(f'{name} was {excerpt(before[name])} and is {excerpt(now.get(name))}' for name in changed)
+    def words(name): return f'{name} was {excerpt(before[name])} and is {excerpt(now.get(name))}'
+    return '; '.join(map(words, changed))
 
 def check_settings(before, # `lasting_settings` of the run when a file was written
                    config, # `Config` with which it is to go on
