@@ -39,6 +39,7 @@ def excerpt(value): # anything
     # Python writes no number of more than 4,300 digits
     except ValueError: return f'<{type(value).__name__}, too long to be shown>'
 
+# %% ../nbs/01_settings.ipynb #01a00003
 KINDS = {int: 'a whole number', float: 'a number', bool: 'true or false', str: 'text of one line',
          Path: 'a path'}
 
@@ -82,6 +83,7 @@ def plain(value): # anything
     if not isinstance(value, (list, tuple)): return value
     return tuple(item.tolist() if hasattr(item, 'tolist') else item for item in value)
 
+# %% ../nbs/01_settings.ipynb #01a00006
 def _name_unknown(key, # the key that does not exist
                   known): # the keys that do
     "The error for a key that does not exist."
@@ -90,6 +92,7 @@ def _name_unknown(key, # the key that does not exist
     return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else excerpt(key)} is not a '
                        f'setting; {hint}')
 
+# %% ../nbs/01_settings.ipynb #01a00008
 def _in_words(group, # a class of `Settings`
               values, # what it was to be made of, by name
               error): # `ValidationError`
@@ -114,6 +117,7 @@ def span(field): # of a group of settings
     if low is None: return ''
     return f'{low:.12g}…{high:.12g}' + (' …' if part else '')
 
+# %% ../nbs/01_settings.ipynb #01a0000b
 class Settings(BaseModel):
     "A group of settings that checks itself when it is made; raises `ConfigError` for what makes no sense."
     model_config = ConfigDict(extra='forbid', frozen=True, strict=True, allow_inf_nan=False)
@@ -156,6 +160,7 @@ class Settings(BaseModel):
         "The full names of all fields."
         return [cls.key(name) for name in cls.model_fields]
 
+# %% ../nbs/01_settings.ipynb #01a0000d
 def check_value(group, # a class of `Settings`
                 name, # of one of its fields
                 value): # what was given for it, perhaps outside of a configuration

@@ -160,7 +160,9 @@ def test_a_run_that_is_asked_to_stop_saves_the_step_of_the_signal(tmp_path, prom
 def test_a_start_is_called_off(tmp_path, number, moment):
     folder = tmp_path / 'run'
     words = ['train', '--preset', 'tiny', '--steps', '100000', '--out', folder]
-    started = subprocess.Popen([sys.executable, '-m', 'mario_dqn', *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # some shells let what they start in the background ignore it
+    def hear(): signal.signal(signal.SIGINT, signal.SIG_DFL)
+    started = subprocess.Popen([sys.executable, '-m', 'mario_dqn', *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear)
     def has_come(): return folder.exists() if number == 15 else 'tensorflow' in Path(f'/proc/{started.pid}/maps').read_text()
     while started.poll() is None and not has_come(): time.sleep(0.02)
     started.send_signal(number)
