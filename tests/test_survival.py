@@ -1,5 +1,5 @@
 """Runs that survive: killed, asked to stop, stopped between any two writes, on a full disk, with damaged files."""
-import contextlib, json, os, subprocess, sys, time
+import contextlib, json, os, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np
