@@ -26,6 +26,6 @@ setup(
     package_dir={'mario_dqn': 'mario_dqn', 'mario_dqn.shipped': 'save'},
     package_data={'mario_dqn': ['baselines.json'], 'mario_dqn.show': ['player.js', 'player.css', 'card.md'], 'mario_dqn.shipped': ['1-1/*.toml', '1-1/*.npz', '1-1/*.json', '1-1/*.csv', '1-1/*.png', '1-1/*.md']},
     install_requires=config['requirements'].split(),
-    extras_require={name: config[f'{name}_requirements'].split() for name in ('dev', 'cuda', 'jax')},
+    extras_require={name: config[f'{name}_requirements'].split() for name in ('dev', 'cuda', 'jax', 'cluster')},
     entry_points={'console_scripts': config['console_scripts'].split()},
 )

@@ -303,6 +303,7 @@ class Games:
     observation_shape = () # (stack, size, size)
     action_count = 0 # number of actions
     count = 0 # number of games
+    pools = property(lambda self: [self.count], doc='How many games share each pool of snapshots.')
 
     def reset(self):
         "Begin an episode in every game; returns the observations, uint8 [G, stack, size, size]."
@@ -347,15 +348,16 @@ class GameVector(Games):
                  middle_starts=0.0, # share of episodes that begin at a snapshot
                  workers=2, # threads
                  timeout=60.0, # seconds without an answer after which a game hangs
-                 make=make_env): # a function of the `EnvConfig` that makes the environment of a game
-        self.count = check_value(RunConfig, 'games', games)
+                 make=make_env, # a function of the `EnvConfig` that makes the environment of a game
+                 first=0): # number of the first game, where these are a part of all
+        self.count, self.first = check_value(RunConfig, 'games', games), first
         self.timeout = check_value(RunConfig, 'game_timeout', timeout)
         seed = check_value(RunConfig, 'seed', seed)
         share = check_value(RunConfig, 'middle_starts', middle_starts)
         self.new_game = functools.partial(TrainingGame, config, seed=seed, middle_starts=share, make=make)
         self.workers, self.pool, self.pending = Workers(workers), StartPool(), None
         weakref.finalize(self, self.workers.dismiss)                                # if nobody closes them
-        self.games = [self.new_game(number) for number in range(self.count)]
+        self.games = [self.new_game(first + i) for i in range(self.count)]
         self.taken = [[] for _ in self.games]  # the snapshots of the present episodes
         space = self.games[0].env.observation_space
         self.observation_shape, self.action_count = space.shape, int(self.games[0].env.action_space.n)
@@ -415,7 +417,7 @@ def _replace(self: GameVector, fault): # `GameFault`
     close_aside(self.games[fault.game].env)
     self._forget(fault.game)
     def begin():
-        game = self.new_game(fault.game)
+        game = self.new_game(self.first + fault.game)
         game.episode = fault.episode
         return game, game.begin_next(self.pool)
     patience = max(30.0, self.timeout)  # a new console takes longer than a step

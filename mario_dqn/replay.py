@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMPRESSION', 'FRAME_OVERHEAD', 'lane_arrays', 'tree_leaves', 'replay_bytes', 'pack', 'CompressedFrames', 'shift',
-           'stack_slots', 'n_step_return', 'SumTree', 'importance_weights', 'Replay', 'Batch']
+           'stack_slots', 'n_step_return', 'SumTree', 'importance_weights', 'Replay', 'Batch', 'check_stack']
 
 # %% ../nbs/03_replay.ipynb #701f671d
 import math, operator, zlib
@@ -351,3 +351,13 @@ def sample(self: Replay, batch_size, # transitions
     index = self.tree.find(targets)
     weight = importance_weights(self.tree.values(index), importance_exponent)
     return Batch(*self.gather(index), weight, index)
+
+# %% ../nbs/03_replay.ipynb #3b42a774
+def check_stack(before, # observations, uint8 [G, stack, height, width]
+                after): # the next ones of the same games; the same again for the first of an episode
+    "Raise `ValueError` unless the later ones are the earlier ones moved on by one frame, newest last."
+    if (before[:, 1:] == after[:, :-1]).all(): return
+    raise ValueError('The observations of an environment have to be stacks of its last frames, the newest '
+                     'last, and begin with the first frame repeated, '
+                     "as Gymnasium's FrameStackObservation makes them with padding_type='reset'; these are "
+                     "not.")

@@ -305,8 +305,10 @@ class RunConfig(Settings):
     games: int = Field(8, ge=1, le=256, description='games played side by side')
     threads: Annotated[int, arg(aliases=['--threads'])] = Field(
         1, ge=1, le=256, description='processor threads for the network')
-    game_process: bool = Field(
-        True, description='play the games in a process of their own, beside that of the network')
+    games_on: Literal['process', 'threads', 'ray'] = Field(
+        'process', description='where the games are played: in a process beside that of the network, in '
+                               'threads of that one, or in actors of a Ray cluster')
+    games_per_actor: int = Field(8, ge=1, le=256, description='games that one actor of Ray plays at most')
     game_threads: int = Field(1, ge=1, le=256, description='processor threads for the games')
     game_timeout: float = Field(
         60.0, ge=0.1, le=86_400.0,

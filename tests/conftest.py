@@ -128,5 +128,5 @@ def one_game_each():
 def short():
     "The settings of a run that is over in seconds."
     return with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 200, 'run.eval_episodes': 1, 'run.final_episodes': 1, 'run.record': False,
-                                        'run.games': 2, 'run.game_process': False, 'env.frame_skip': 2, 'env.stuck_limit': 10,
+                                        'run.games': 2, 'run.games_on': 'threads', 'env.frame_skip': 2, 'env.stuck_limit': 10,
                                         'agent.precision': 'float32', 'agent.dueling': False, 'agent.layer_norm': False})

@@ -288,6 +288,7 @@ def test_it_plays_at_the_speed_of_the_game(players):
         tries.append((np.ptp(seen[:, 2]) / seconds, np.ptp(seen[:, 1]) / seconds, len(np.unique(seen[:, 1])) / seconds))
         page.wait_for_timeout(300)
         assert player.at()[0] == picture                                                      # it stops
+        if max(tries)[0] > 58: break
     shown, speed, beside = max(tries)
     print(f'{speed:.1f} pictures a second, {shown:.1f} of them shown, for {beside:.0f} of them all that stands beside the film')
     assert 58 < speed < 62 and shown > 55 and beside > 30

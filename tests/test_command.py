@@ -10,7 +10,7 @@ from mario_dqn.run.files import RunFolder, load_config
 
 from house import ROOT
 SHORT = ['--preset', 'tiny', '--steps', '200', '--run.games', '2', '--run.no-record', '--run.final_episodes', '1', '--run.eval_interval', '200', '--run.eval_episodes', '1',
-         '--run.no-game_process', '--agent.precision', 'float32', '--env.stuck_limit', '10', '--env.frame_skip', '2']
+         '--run.games-on', 'threads', '--agent.precision', 'float32', '--env.stuck_limit', '10', '--env.frame_skip', '2']
 SHELL = shlex.quote(sys.executable) + ' -c "import sys; from mario_dqn.cli import main; sys.exit(main())"'
 
 

@@ -140,7 +140,7 @@ class KillGames(Callback):
 
 def test_a_lost_process_of_the_games_ends_the_run_which_then_goes_on_exactly(short, whole, tmp_path):
     folder = new_folder(tmp_path / 'run')
-    config = with_values(short, {'run.game_process': True, 'run.checkpoint_interval': 80})
+    config = with_values(short, {'run.games_on': 'process', 'run.checkpoint_interval': 80})
     with pytest.raises(TrainingError, match='after step 200: The process that plays the games was ended by signal 9'):
         train(config, folder, callbacks=[KillGames()], say=quiet)
     assert go_on(folder, say=quiet)[1] == 'finished'

@@ -62,13 +62,13 @@ def interrupted(short, tmp_path_factory): return broken_off(short, tmp_path_fact
 
 def test_what_may_change_may_change(short, tmp_path):
     folder = broken_off(short, tmp_path / 'run')
-    changed = {'run.steps': 500, 'run.threads': 2, 'run.game_threads': 2, 'run.game_process': True, 'run.metrics_interval': 50, 'run.eval_interval': 250, 'run.checkpoint_interval': 100}
+    changed = {'run.steps': 500, 'run.threads': 2, 'run.game_threads': 2, 'run.games_on': 'process', 'run.metrics_interval': 50, 'run.eval_interval': 250, 'run.checkpoint_interval': 100}
     folder.config.write_text(to_toml(with_values(load_config(folder.config), changed)))
     runner, outcome = go_on(folder, say=quiet)
     assert outcome == 'finished' and runner.step == 500 and [int(row['step']) for row in rows(folder.metrics)][-3:] == [400, 450, 500]
 
 def test_a_kept_checkpoint_makes_a_finished_run_longer_exactly(short, tmp_path):
-    kept = with_values(short, {'run.keep_checkpoint': True, 'run.checkpoint_interval': 100, 'run.game_process': True, 'agent.dueling': True, 'agent.layer_norm': True})
+    kept = with_values(short, {'run.keep_checkpoint': True, 'run.checkpoint_interval': 100, 'run.games_on': 'process', 'agent.dueling': True, 'agent.layer_norm': True})
     train(kept, tmp_path / 'run', say=quiet)
     folder = RunFolder(tmp_path / 'run')
     assert stage(folder) == 'measuring' and newest_checkpoint(folder.checkpoints)[0].step == 400
@@ -227,7 +227,7 @@ class Brighter(gymnasium.ObservationWrapper):
 def bright(config): return Brighter(make_env(config))
 
 def test_own_network_and_own_wrapper_in_a_whole_run(short, tmp_path):
-    parts, told, short = dict(layers=own_layers, make_env=bright), [], with_values(short, {'run.game_process': True})     # to which they travel
+    parts, told, short = dict(layers=own_layers, make_env=bright), [], with_values(short, {'run.games_on': 'process'})     # to which they travel
     whole, stopped = RunFolder(tmp_path / 'whole'), RunFolder(tmp_path / 'stopped')
     train(short, whole.path, say=quiet, **parts)
     broken_off(short, stopped.path, 200, **parts)

@@ -212,7 +212,7 @@ def test_an_interrupt_that_a_library_swallows_calls_the_run_off_all_the_same(sho
     monkeypatch.setattr(training, 'build_agent', deaf)
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pytest.raises(KeyboardInterrupt): train(with_values(short, {'run.game_process': True}), folder.path, callbacks=[memory], say=quiet)
+        with pytest.raises(KeyboardInterrupt): train(with_values(short, {'run.games_on': 'process'}), folder.path, callbacks=[memory], say=quiet)
     finally: signal.signal(signal.SIGINT, usual)
     assert memory.events == ['failed'] and len(closed) == 1 and not folder.metrics.exists()
 
