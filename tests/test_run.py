@@ -7,7 +7,7 @@ import pytest
 
 from mario_dqn import evaluation
 from mario_dqn.run.checkpoint import load_agent, newest_checkpoint, save_weights
-from mario_dqn.cli import measure
+from mario_dqn.run.measure import measure
 from mario_dqn.settings import ConfigError, preset, to_toml, with_values
 from mario_dqn.run.files import RunFolder, load_config
 from mario_dqn.env import make_env

@@ -7,12 +7,12 @@ __all__ = ['COLUMNS', 'TEXT_COLUMNS', 'LARGEST_TABLE', 'LONGEST_LINE', 'PANELS',
            'FILES', 'PROTOCOL', 'CARD', 'OPTIONAL', 'read_rows', 'smooth', 'minute_ticks', 'draw_run', 'results_plot',
            'png', 'Ends', 'ends_of', 'exposure', 'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips',
            'death_map', 'exposure_map', 'load_json', 'finite', 'table_number', 'percent', 'rate_text', 'players',
-           'plain', 'results_table', 'details_table', 'runs_table', 'duration_text', 'size_text', 'card_training',
-           'card_protocol', 'card_files', 'from_other_weights', 'run_words', 'card_opening', 'model_card',
-           'write_report']
+           'plain', 'results_table', 'details_table', 'runs_table', 'draw_level_map', 'sweep_plot', 'sweep_table',
+           'duration_text', 'size_text', 'card_training', 'card_protocol', 'card_files', 'from_other_weights',
+           'run_words', 'card_opening', 'model_card', 'write_report']
 
 # %% ../../nbs/23_report.ipynb #47397f43
-import array, csv, io, json, math, re, shlex, string
+import array, csv, io, itertools, json, math, re, shlex, string
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -578,6 +578,58 @@ def runs_table(save_folder): # the folder that holds the runs
         cells = enumerate(zip(row, widths))
         return '  '.join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in cells)
     return '\n'.join(line(row).rstrip() for row in rows)
+
+# %% ../../nbs/23_report.ipynb #23a00002
+def draw_level_map(axis, # of Matplotlib
+                   rates): # clear rates by level, such as {'1-1': 0.9}
+    "A map of 8 worlds and 4 stages, coloured by clear rate; a level without one stays grey."
+    grid = np.full((4, 8), np.nan)
+    for level, rate in rates.items(): grid[int(level[2]) - 1, int(level[0]) - 1] = rate
+    axis.imshow(np.where(np.isnan(grid), 0.0, 1.0), cmap='gray', vmin=-6, vmax=1.2, aspect='auto')
+    axis.imshow(np.ma.masked_invalid(grid), cmap='RdYlGn', vmin=0, vmax=1, aspect='auto')
+    for (stage, world), rate in np.ndenumerate(grid):
+        text = f'{world + 1}-{stage + 1}' + ('' if np.isnan(rate) else f'\n{rate:.0%}')
+        axis.text(world, stage, text, ha='center', va='center', fontsize=8)
+    axis.set(xticks=[], yticks=[])
+
+# %% ../../nbs/23_report.ipynb #23a00003
+def _group_curves(rows, # of sweep.csv
+                  evaluations): # {run: rows of evaluations.csv}
+    "For each group the steps, and the clear rates of its runs at them, [runs, N]."
+    curves = {}
+    for row in rows: curves.setdefault(row['settings'], []).append(evaluations[row['run']])
+    for group, runs in curves.items():
+        runs = [run for run in runs if run]
+        shortest = min(map(len, runs), default=0)             # a run that failed early ends the line for all
+        steps = [row['step'] for row in runs[0][:shortest]] if runs else []
+        yield group or 'all', steps, np.array([[row['clear_rate'] for row in run[:shortest]] for run in runs])
+
+def sweep_plot(rows, # of sweep.csv, dictionaries
+               evaluations): # {run: rows of evaluations.csv, with numbers}
+    "What a sweep found, as a map of levels and curves by group."
+    rates = {}
+    for row in rows:
+        if row['clear_rate'] is not None: rates.setdefault(row['level'], []).append(row['clear_rate'])
+    with matplotlib.style.context(STYLE):
+        figure = Figure(figsize=(10, 3.6), dpi=100, layout='constrained')
+        left, right = figure.subplots(1, 2)
+        draw_level_map(left, {level: float(np.mean(found)) for level, found in rates.items()})
+        left.set_title('cleared with sticky actions')
+        for (group, steps, found), colour in zip(_group_curves(rows, evaluations), itertools.cycle(COLOURS)):
+            if not len(steps): continue
+            right.plot(steps, found.mean(axis=0), '.-', color=colour, label=f'{group} ({len(found)} runs)')
+            right.fill_between(steps, found.min(axis=0), found.max(axis=0), color=colour, alpha=0.15, lw=0)
+        right.set(xlabel='agent steps', ylabel='clear rate in selection games', ylim=(-0.02, 1.02))
+        if right.lines: right.legend(fontsize=8)
+    return figure
+
+def sweep_table(rows): # of sweep.csv, dictionaries
+    "The runs of a sweep as a Markdown table."
+    def line(row):
+        cleared = '' if row['games'] is None else f'{row["cleared"]} of {row["games"]}'
+        end = row['state'] if row['state'] != 'failed' else f'failed: {row["reason"]}'
+        return [row['run'], end, cleared, '' if row['x_mean'] is None else f'{row["x_mean"]:,.0f}']
+    return _markdown_table(['run', 'state', 'sticky games cleared', 'mean x'], map(line, rows), left=2)
 
 # %% ../../nbs/23_report.ipynb #f402b943
 FILES = {
