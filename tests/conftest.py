@@ -113,13 +113,13 @@ def command(python):
 @pytest.fixture(scope='session')
 def one_game_each():
     "Patches the protocol: each of its conditions is measured by one game, the 31 start delays too."
-    from mario_dqn import evaluation
-    usual = evaluation.protocol
+    from mario_dqn.run import measure
+    usual = measure.protocol
     def brief(*episodes): return [copy.replace(condition, episodes=1) for condition in usual(*episodes)]
     @contextlib.contextmanager
     def patch():
         with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(evaluation, 'protocol', brief)
+            monkeypatch.setattr(measure, 'protocol', brief)
             yield
     return patch
 
