@@ -23,7 +23,7 @@ from .settings import (AgentConfig, Config, ConfigError, EnvConfig, PRESETS, Run
                                 TrainingError, describe, limit, one_line, preset, reason, excerpt,
                                 with_values)
 from .run.files import (FolderLock, RunFolder, byproduct, keep_signals, load_config, progress_bar,
-                                 quiet_stderr, read_text, save_root, shipped_agent, write_atomic)
+                                 quiet_stderr, read_text, save_root, shipped_agent, stage, write_atomic)
 
 # %% ../nbs/33_cli.ipynb #070447e4
 def _home_or_folder(path): # text or a path, as a person writes it
@@ -142,7 +142,7 @@ def train_command(options, # `TrainOptions`
     with keep_signals():
         from mario_dqn.run.room import check_room, memory_text
         from mario_dqn.run.callbacks import ProgressBar
-        from mario_dqn.run.train import new_folder, stage, train
+        from mario_dqn.run.train import new_folder, train
     folder = RunFolder(options.out or save_root() / f'{config.env.level}-seed{config.run.seed}')
     if not options.force and not path and stage(folder) in ('training', 'measuring'):
         return _offer(folder, config, words, say)
@@ -189,7 +189,6 @@ def _measure_run(folder, # `RunFolder` with trained weights
     "Measure, and say where everything is; returns the exit code."
     from mario_dqn.run.checkpoint import check_settings
     from mario_dqn.run.measure import measure, report
-    from mario_dqn.run.train import stage
     machine = json.loads(read_text(folder.machine, 'JSON'))
     if 'settings' in machine:
         check_settings(machine['settings'], load_config(folder.config, saved=True), machine['steps'])
@@ -213,7 +212,7 @@ def _resume_run(folder, # `RunFolder`
     with folder.lock:
         with keep_signals():
             from mario_dqn.run.callbacks import ProgressBar
-            from mario_dqn.run.train import go_on, stage, sweep
+            from mario_dqn.run.train import go_on, tidy
         if stage(folder) == 'finished' and steps is None:
             raise ConfigError(f'{folder.path} is finished; there is nothing to go on with, unless --steps '
                               'asks for more steps.')
@@ -223,7 +222,7 @@ def _resume_run(folder, # `RunFolder`
                     return go_on(folder, shlex.join(['mario_dqn', *words]), say.began, [ProgressBar()], say,
                                  progress=show, steps=steps)
             return _finish(folder, say, training)
-        sweep(folder)
+        tidy(folder)
         return _measure_run(folder, say)
 
 class ResumeOptions(Options):
@@ -359,7 +358,7 @@ def sweep_command(options, say, words): # as of `train_command`
     with keep_signals():
         from mario_dqn.run.cluster import import_ray, join_cluster, leave_cluster
         from mario_dqn.run.sweep import Sweep, live_table
-        import_ray()
+        import_ray()                                          # says what to install, before anything is made
     plans, out = _plans_of(options), options.out or save_root() / 'sweep'
     _make_folder(out)
     gpus = options.gpus if options.gpus is not None else float(options.preset == 'gpu')

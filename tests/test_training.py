@@ -12,7 +12,7 @@ from mario_dqn.network import graphics_name
 from mario_dqn.runner import Callback
 from mario_dqn.run.room import available_memory, disk_space, free_disk, replay_size, shortage
 from mario_dqn.run.callbacks import FaultLimit, Recordings, Selection
-from mario_dqn.run.train import Interrupted, build_runner, go_on, machine_facts, new_folder, stage, sweep, train
+from mario_dqn.run.train import Interrupted, build_runner, go_on, machine_facts, new_folder, stage, tidy, train
 from mario_dqn.games import GameFault
 from mario_dqn.run.process import GameProcess
 from test_run import StopAt
@@ -121,7 +121,7 @@ def test_where_a_link_leads_elsewhere_nothing_is_written_or_removed(folder, tmp_
     elsewhere.mkdir()
     (elsewhere / 'only copy').write_text('of a thesis')
     getattr(folder, name).symlink_to(elsewhere / 'only copy' if name == 'metrics' else elsewhere)
-    calls = [lambda: sweep(folder), lambda: new_folder(folder.path, force=True)] + ([] if name == 'metrics' else [lambda: go_on(folder, say=quiet)])
+    calls = [lambda: tidy(folder), lambda: new_folder(folder.path, force=True)] + ([] if name == 'metrics' else [lambda: go_on(folder, say=quiet)])
     for call in calls:
         with pytest.raises(ConfigError, match='symbolic link'): call()
     assert [path.read_text() for path in elsewhere.iterdir()] == ['of a thesis']
@@ -137,7 +137,7 @@ def test_what_was_about_to_be_written_is_removed_and_nothing_else(tmp_path):
             'recordings/.abc_1.mp4', 'recordings/.d.gif']
     whole = ['.gitignore', '.results.json', 'results.json', 'recordings/.keep', 'recordings/final.gif']
     for name in half + whole: (swept.path / name).touch()
-    sweep(swept)
+    tidy(swept)
     assert sorted(str(path.relative_to(tmp_path)) for path in swept.path.rglob('*') if path.is_file()) == sorted(whole)
 
 def test_recordings_of_steps_that_come_again_are_removed(tmp_path):

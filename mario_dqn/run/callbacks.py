@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['KNOBS', 'value_limit', 'check_update', 'check_finite', 'CheckLearning', 'rank', 'select', 'BrokenOff', 'Selection',
-           'CsvLog', 'TensorBoardLog', 'FaultLog', 'FaultLimit', 'SaveWeights', 'Recordings', 'ProgressBar']
+           'CsvLog', 'TensorBoardLog', 'FaultLog', 'FaultLimit', 'SaveWeights', 'Recordings', 'ProgressBar',
+           'TellProgress', 'Pause']
 
 # %% ../../nbs/16_callbacks.ipynb #15100003
 import json, math, os, re, time
@@ -316,3 +317,30 @@ class ProgressBar(Callback):
 def _short(name, value): # of a number in the line
     if value is None: return '–'
     return f'{value:.0f}' if name in ('score', 'x') else f'{value:.3g}'
+
+# %% ../../nbs/16_callbacks.ipynb #16a00002
+class TellProgress(Callback):
+    "Tells somebody how far a run is."
+    name, byproduct = 'progress', True
+    def __init__(self, tell): self.tell, self.clear_rate = tell, None # a function of a dictionary
+
+    def start(self, runner):
+        self.last = runner.step, time.time()
+        self.tell(dict(step=runner.step, pace=None, clear_rate=self.clear_rate))
+
+    def interval(self, runner, row):
+        (step, then), now = self.last, time.time()
+        self.last = runner.step, now
+        pace = (runner.step - step) / max(now - then, 1e-9)
+        self.tell(dict(step=runner.step, pace=pace, clear_rate=self.clear_rate))
+
+    def evaluation(self, runner, row, episodes): self.clear_rate = row['clear_rate']
+    def state(self): return dict(clear_rate=self.clear_rate)
+    def resume(self, runner, state): self.clear_rate = (state or {}).get('clear_rate')
+
+class Pause(Callback):
+    "Ends a training after so many agent steps; it can go on."
+    name, order = 'pause', 15                                 # after the evaluation
+    def __init__(self, steps): self.steps = steps
+    def after_step(self, runner, result, epsilon):
+        if runner.step >= self.steps and not runner.stopping: runner.stop('pause')

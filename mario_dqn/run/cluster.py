@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['import_ray', 'join_cluster', 'leave_cluster', 'SmallStep', 'shrink_step', 'expand_step', 'GameActor', 'RayGames',
-           'LostActor']
+           'LostActor', 'first_sentence']
 
-# %% ../../nbs/13_cluster.ipynb #ca5ec280
-import contextlib, importlib.metadata, importlib.util, os, signal, socket, weakref
+# %% ../../nbs/13_cluster.ipynb #79241db6
+import contextlib, importlib.metadata, importlib.util, os, signal, socket, subprocess, sys, weakref
 from typing import NamedTuple
 from fastcore.basics import patch
 import numpy as np
@@ -29,14 +29,19 @@ def import_ray():
     with quiet_stderr(): import ray
     return ray
 
-# %% ../../nbs/13_cluster.ipynb #952626f7
+# %% ../../nbs/13_cluster.ipynb #b2f4b1cc
 def _check_reachable(address): # HOST:PORT
-    "Raise `ConfigError` unless somebody listens there, within three seconds."
+    "Raise `ConfigError` unless a Ray cluster answers there, within ten seconds."
     host, _, port = address.rpartition(':')
-    try: socket.create_connection((host.strip('[]'), int(port)), 3).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise ConfigError(f'No Ray cluster can be reached at {address} ({one_line(error)}); an address is '
-                          'HOST:PORT, as ray start --head prints it.') from None
+    try:
+        socket.create_connection((host.strip('[]'), int(port)), 2).close()
+        # another process asks, since Ray would wait for minutes for somebody who is not of its kind
+        ask = [sys.executable, '-P', '-m', 'ray.scripts.scripts', 'status', '--address', address]
+        subprocess.run(ask, check=True, capture_output=True, timeout=7)
+    except (OSError, ValueError, OverflowError, subprocess.SubprocessError) as error:
+        why = 'nobody answers' if isinstance(error, subprocess.SubprocessError) else one_line(error)
+        raise ConfigError(f'No Ray cluster can be reached at {address} ({why}); an address is HOST:PORT, as '
+                          'ray start --head prints it.') from None
 
 @contextlib.contextmanager
 def _same_signals(): # Ray sets handlers of its own
@@ -196,7 +201,7 @@ def _check_versions(self: RayGames):
         different = [f'{name} {there[name]} and not {here[name]}' for name in here if there[name] != here[name]]
         if different: raise ConfigError(f'A machine of the cluster has {", ".join(different)}.')
 
-# %% ../../nbs/13_cluster.ipynb #c8b029ac
+# %% ../../nbs/13_cluster.ipynb #fcce2a2a
 @patch
 def _own(self: RayGames, i): # of which actor
     "Its games, as a slice."
@@ -211,12 +216,13 @@ def _fetch(self: RayGames, call): # of an actor
         raise LostActor(f'no answer for {patience:g} seconds; all processors of the cluster may be '
                         'taken') from None
     except errors.RayTaskError as error: raise error.cause from None
-    except errors.RayError as error: raise LostActor(_first_sentence(error)) from None
+    except errors.RayError as error: raise LostActor(first_sentence(error)) from None
 
 class LostActor(Exception):
     "An actor that is no more, or does not answer."
 
-def _first_sentence(error): # of Ray, which writes half a page
+def first_sentence(error): # of Ray, which writes half a page
+    "What it says first, without the rest."
     return one_line(error).partition('. ')[0].partition(' class_name')[0].removesuffix('.')
 
 @patch

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['HALF_WRITTEN', 'build_games', 'build_runner', 'split_state', 'part', 'GoOn', 'Checkpointing', 'new_folder', 'clear',
-           'machine_facts', 'changes', 'settle', 'Interrupted', 'run_to_end', 'train', 'stage', 'sweep', 'lengthen',
-           'go_on']
+           'machine_facts', 'changes', 'settle', 'Interrupted', 'run_to_end', 'train', 'tidy', 'lengthen', 'go_on']
 
 # %% ../../nbs/17_train.ipynb #d3577be1
 import contextlib, functools, importlib.metadata, json, os, platform
@@ -19,7 +18,7 @@ from ..network import graphics_name, keras, precision_choice, q_layers
 from ..games import GameVector
 from ..runner import Callback, Metrics, Runner, name_callbacks, is_due
 from ..show.film import video_trouble
-from .files import (RunFolder, keep_signals, load_config, read_text, set_threads, stop_signals,
+from .files import (RunFolder, keep_signals, load_config, set_threads, stage, stop_signals,
                                  write_atomic)
 from .state import copy_into
 from .process import GameProcess, peak_memory
@@ -393,19 +392,11 @@ def _finish(runner, folder, outcome): # an interrupt is raised again, with every
     return runner, outcome
 
 # %% ../../nbs/17_train.ipynb #36d61058
-def stage(folder): # `RunFolder`
-    "Where a run is: 'none', 'training', 'measuring' after its last update, or 'finished'."
-    if not folder.config.exists(): return 'none'
-    try: trained = json.loads(read_text(folder.machine, 'JSON'))['outcome'] == 'finished'
-    except (ValueError, KeyError, TypeError, RecursionError): trained = False
-    if not trained: return 'training'
-    return 'finished' if folder.results.exists() else 'measuring'
-
 # The names that `write_atomic` gives to files before they are whole.
 HALF_WRITTEN = re.compile(r'\.(config\.toml|(best|last)\.npz|(machine|results|greedy)\.json|results\.png|'
                           r'README\.md)\.[^.]+')
 
-def sweep(folder): # `RunFolder` of a run that was broken off
+def tidy(folder): # `RunFolder` of a run that was broken off
     "Remove half-written files, and the checkpoints of a finished training; raises `ConfigError` for a link."
     refuse_links(folder.path.resolve())
     for path in folder.path.iterdir():
@@ -455,7 +446,7 @@ def go_on(folder, # path or `RunFolder` of a run in the stage 'training', or of 
         if checkpoint is None and folder.metrics.exists():
             raise ConfigError(f'{folder.path} has no checkpoint to go on from; begin the run anew with '
                               '--force, or another one in another folder.')
-        sweep(folder)
+        tidy(folder)
         if checkpoint is None: say('The run was broken off before its first checkpoint; it begins anew.')
         else: say(f'Going on from step {checkpoint.step:,} of {config.run.steps:,}.')
         return train(config, folder, None, command, started, callbacks, checkpoint, say, layers, make_env,
