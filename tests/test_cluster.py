@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mario_dqn.run.cluster import RayGames
 from mario_dqn.run.files import RunFolder
+from mario_dqn.settings import ConfigError, EnvConfig
 
 pytest.importorskip('ray', reason="Ray is not installed; pip install 'mario_dqn[cluster]' brings it")
 
 BRIEF = ['--preset', 'tiny', '--run.final_episodes', 1, '--run.eval_episodes', 1, '--env.stuck_limit', 5, '--agent.learning_starts', 64]
-SHORT = [*BRIEF, '--steps', 300, '--run.eval_interval', 150, '--run.checkpoint_interval', 100, '--run.games-on', 'threads', '--run.game_threads', 1]
+SHORT = [*BRIEF, '--steps', 200, '--run.eval_interval', 100, '--run.checkpoint_interval', 60, '--run.games', 2, '--run.games-on', 'threads', '--agent.value_bins', 0, '--agent.precision', 'float32']
 HEAR = dict(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # some shells let what they start in the background ignore it
 
 def sweep(*words, **options): # a process that is under way
@@ -47,7 +49,8 @@ def assert_same_run(one, two): # folders
 def three_nodes():
     "A cluster of three nodes with two processors each; its address, and a function that kills one of them."
     from ray.cluster_utils import Cluster
-    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, include_dashboard=False))
+    no_spare = dict(enable_worker_prestart=False, prestart_worker_first_driver=False)       # processes that nobody asked for
+    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, include_dashboard=False, _system_config=no_spare))
     nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
     yield cluster.address, lambda: cluster.remove_node(nodes.pop(), allow_graceful=False)
     cluster.shutdown()
@@ -58,7 +61,7 @@ def test_a_sweep_of_six_runs_over_three_nodes_of_which_one_is_killed(three_nodes
     out = tmp_path / 'sweep'
     words = [*SHORT, '--seeds', 0, 1, 2, '--agent.discount', 0.9, 0.95, '--out', out]
     started = sweep(*words, '--ray', address)
-    def at_work(): return {path.parents[1] for path in out.glob('*/checkpoints/step_*') if int(path.name[5:]) >= 100}
+    def at_work(): return {path.parents[1] for path in out.glob('*/checkpoints/step_*') if int(path.name[5:]) >= 60}
     while len(at_work()) < 3 and started.poll() is None: time.sleep(0.1)
     kill_node()
     said, err = ended(started)
@@ -98,11 +101,11 @@ if __name__ == '__main__':
 
 @pytest.mark.full
 def test_only_the_best_settings_go_on_and_files_come_back(tmp_path, python):
-    done = python(HALVING, tmp_path / 'sweep', *SHORT, '--run.record', 'False', '--agent.discount', 0.5, 0.9, '--keep_best', 1, '--after', 150)
+    done = python(HALVING, tmp_path / 'sweep', *SHORT, '--run.record', 'False', '--agent.discount', 0.5, 0.9, '--keep_best', 1, '--after', 100)
     assert done.returncode == 0, done.stderr
     runs = json.loads(done.stdout.splitlines()[-1])
     assert sorted(state for _, state, _, _ in runs) == ['dropped', 'finished'] and all(elsewhere for *_, elsewhere, _ in runs)
-    assert sorted(step for *_, step in runs) == [152, 300], runs
+    assert sorted(step for *_, step in runs) == [100, 200], runs
     name, = (name for name, state, _, _ in runs if state == 'finished')
     assert (tmp_path / 'sweep' / name / 'results.json').exists()
 
@@ -131,11 +134,12 @@ def test_a_cluster_that_cannot_be_reached_is_named_at_once(tmp_path, command):
     server.close()
 
 
-def test_without_ray_the_commands_say_what_to_install(tmp_path, python):
-    code = 'import sys; sys.modules["ray"] = None; from mario_dqn.cli import main; sys.exit(main())'
-    for words in (['sweep'], ['train', '--preset', 'tiny', '--run.games-on', 'ray']):
-        done = python(code, *words, '--out', tmp_path / 'run')
-        assert done.returncode == 2 and done.stderr.count('\n') == 1 and "pip install 'mario_dqn[cluster]'" in done.stderr, done.stderr
+def test_without_ray_a_command_says_what_to_install(tmp_path, python, monkeypatch):
+    done = python('import sys; sys.modules["ray"] = None; from mario_dqn.cli import main; sys.exit(main())', 'sweep', '--out', tmp_path / 'sweep')
+    assert done.returncode == 2 and done.stderr.count('\n') == 1 and "pip install 'mario_dqn[cluster]'" in done.stderr, done.stderr
+    assert not (tmp_path / 'sweep').exists()
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    with pytest.raises(ConfigError, match='pip install'): RayGames(EnvConfig(), 2)
 
 
 GAMES = '''

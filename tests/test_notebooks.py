@@ -13,12 +13,16 @@ def backends(path): # of a notebook
         if importlib.util.find_spec(backend) is None: marks.append(pytest.mark.skip(reason=f'{backend} is not installed'))
         yield pytest.param(path, backend, id=f'{path.stem}-{backend}', marks=marks)
 
+RAY = importlib.util.find_spec('ray') is not None
+FLAGS = {False: 'cluster', True: 'cluster slow'} if RAY else {False: '', True: ''}  # cells that need Ray say so
+
 def run_cells(path):
     from nbdev.test import nbdev_test
-    nbdev_test(path, n_workers=0)
+    nbdev_test(path, n_workers=0, flags=FLAGS[False])
 
 @pytest.mark.parametrize('path, backend', [case for path in notebooks() for case in backends(path)])
 def test_notebook(request, path, backend, tmp_path):
-    if request.config.getoption('full') or backend != os.environ['KERAS_BACKEND']: said = run(BIN / 'nbdev_test', '--path', path, '--n_workers', 0, KERAS_BACKEND=backend)
+    full = request.config.getoption('full')
+    if full or backend != os.environ['KERAS_BACKEND']: said = run(BIN / 'nbdev_test', '--path', path, '--n_workers', 0, '--flags', FLAGS[full], KERAS_BACKEND=backend)
     else: said = call(run_cells, str(path), log=tmp_path / 'log')
     assert 'Success.' in said, said

@@ -172,9 +172,10 @@ class Sweep:
         write_atomic(*self.mark)
         self.board = self.ray.remote(num_cpus=0)(_Board).remote()
 
-# %% ../../nbs/32_sweep.ipynb #eac134dc
-def _carry_out_there(board, name, path, text, mark, **named):
+# %% ../../nbs/32_sweep.ipynb #c873b23a
+def _carry_out_there(board, name, backend, path, text, mark, **named):
     "`carry_out` in a process of Ray, which tells the board."
+    if backend: os.environ['KERAS_BACKEND'] = backend         # Keras is not imported yet
     def tell(row): board.tell.remote(name, row)
     outcome = carry_out(path, text, mark, tell=tell, **named)
     if is_shared(mark): return outcome
@@ -196,16 +197,14 @@ def begin(self: Sweep, run, # `SweepRun`
         return
     settings = run.plan.config.run
     most = max(node['Resources'].get('CPU', 1) for node in self.ray.nodes() if node['Alive'])
-    backend = {name: os.environ[name] for name in ('KERAS_BACKEND',) if name in os.environ}
-    surroundings = dict(runtime_env={'env_vars': backend}) if backend else {}
     task = self.ray.remote(
         num_cpus=min(settings.threads + settings.game_threads, most), num_gpus=self.gpus, max_retries=0,
         max_calls=1,                                          # each run in a process that nothing was done in
-        **surroundings, **_same_node(self.ray, run.node))(_carry_out_there)
+        **_same_node(self.ray, run.node))(_carry_out_there)
     run.state, run.tries, run.row = 'waiting', run.tries + 1, {}
     if run.tries > 1: self.ray.get(self.board.tell.remote(run.plan.name, {}))
-    call = task.remote(self.board, run.plan.name, str(run.folder.path), to_toml(run.plan.config), self.mark,
-                       until=until, command=self.command)
+    call = task.remote(self.board, run.plan.name, os.environ.get('KERAS_BACKEND'), str(run.folder.path),
+                       to_toml(run.plan.config), self.mark, until=until, command=self.command)
     self.tasks[call] = run
 
 # %% ../../nbs/32_sweep.ipynb #f075b65d
