@@ -1,6 +1,6 @@
-"""How fast games are played by threads, by a process and by actors of Ray, and how many bytes of observations travel in a step; writes ray_games.csv.
+"""How fast games are played by threads, by a process and by actors of Ray, alone and beside the learner, and how many bytes of observations travel in a step; writes ray_games.csv.
 
-Nothing else should run meanwhile. Eight games with the default settings, random actions, the best of several slices of a few seconds.
+Nothing else should run meanwhile. Eight games with the default settings; alone with random actions, the best of several slices of a few seconds.
 """
 import argparse, csv, time
 from pathlib import Path
@@ -10,7 +10,9 @@ import numpy as np
 from mario_dqn.games import GameVector
 from mario_dqn.run.cluster import RayGames, join_cluster, leave_cluster, shrink_step
 from mario_dqn.run.process import GameProcess
-from mario_dqn.settings import Config
+from mario_dqn.run.files import set_threads
+from mario_dqn.run.train import build_runner
+from mario_dqn.settings import Config, with_values
 
 def pace(games, seconds, slices):
     "Agent steps a second of the best slice, and the last two steps."
@@ -27,6 +29,18 @@ def pace(games, seconds, slices):
     games.close()
     return max(found), before, step
 
+def training_pace(config, seconds, slices):
+    "Agent steps a second of a training that learns, the best slice."
+    runner, found = build_runner(config, say=lambda sentence: None), []
+    runner.begin()
+    while runner.agent.updates < 20: runner.one_step()
+    for _ in range(slices):
+        begun, first = time.perf_counter(), runner.step
+        while time.perf_counter() - begun < seconds: runner.one_step()
+        found.append((runner.step - first) / (time.perf_counter() - begun))
+    runner.games.close()
+    return max(found)
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--seconds', type=float, default=3.0)
@@ -34,6 +48,7 @@ def main():
     args = parser.parse_args()
     config = Config()
     ways = [('threads', ''), ('process', ''), ('ray', 1), ('ray', 2), ('ray', 4)]
+    set_threads(config.run.threads)
     join_cluster(cpus=8)
     rows = []
     for kind, actors in ways:
@@ -43,7 +58,9 @@ def main():
         small = shrink_step(step, before)
         travel = {'threads': 0, 'process': step.observation.nbytes + step.next_observation.nbytes,
                   'ray': small.frames.nbytes + sum(frame.nbytes for frame in small.begun.values())}[kind]
-        rows.append(dict(kind=kind, actors=actors, steps_per_second=round(speed, 1), bytes=travel))
+        learning = with_values(config, {'run.games_on': kind, 'run.games_per_actor': 8 // (actors or 1), 'agent.learning_starts': 200})
+        rows.append(dict(kind=kind, actors=actors, steps_per_second=round(speed, 1), bytes=travel,
+                         training=round(training_pace(learning, args.seconds, args.slices), 1)))
         print(rows[-1], flush=True)
     leave_cluster()
     with open(Path(__file__).with_suffix('.csv'), 'w', newline='') as file:

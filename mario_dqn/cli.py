@@ -299,7 +299,7 @@ SweepRunConfig = _several_of(RunConfig, ['seed', 'own_parts'])
 class SweepOptions(StartOptions):
     levels: Annotated[tuple[str, ...], arg(metavar='LEVEL [LEVEL …]')] = Field(
         ('1-1',), min_length=1, description='levels such as 1-1, worlds such as world-3, or all')
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...], arg(metavar='SEED [SEED …]')] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...] = Field(
         (0,), min_length=1, description='a run for each of them')
     out: maybe(Place, 'FOLDER') = Field(
         None, description='where the runs are to lie, save/sweep, if left out; on a disk that all machines '
@@ -325,14 +325,14 @@ class SweepOptions(StartOptions):
     def starting_from(cls, values):
         groups = {}
         for name, kind in (('env', SweepEnv), ('agent', SweepAgent), ('run', SweepRunConfig)):
-            lists = {key for key, field in kind.model_fields.items() if isinstance(getattr(values[name], key), tuple)}
-            groups[name] = kind(**{key: value if key in lists else (value,) for key, value in values[name]
-                                   if key in kind.model_fields})
+            several = {key: value if isinstance(value, tuple) else (value,) for key, value in values[name]}
+            groups[name] = kind(**{key: several[key] for key in kind.model_fields})
         return super().starting_from(values | groups)
 
     def choices(self):
         "The values of every setting by its full name, each a list."
-        every = {f'{kind}.{name}': value for kind in ('env', 'agent', 'run') for name, value in getattr(self, kind)}
+        groups = dict(env=self.env, agent=self.agent, run=self.run)
+        every = {f'{kind}.{name}': value for kind, group in groups.items() for name, value in group}
         lists = {f'agent.{name}' for name, value in AgentConfig() if isinstance(value, tuple)}
         return {key: [value] if key in lists else list(value) for key, value in every.items()}
 

@@ -257,7 +257,7 @@ class GameFault(NamedTuple):
     "A game that broke and was replaced."
     game: int # number of the game
     episode: int # number of the episode in this game
-    kind: str # 'raised', 'reward' or 'hung'
+    kind: str # 'raised', 'reward' or 'hung'; 'lost' with its actor
     what: str # what happened
 
 def problem(call, # a future that is done or hangs

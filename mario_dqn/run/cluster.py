@@ -19,11 +19,12 @@ from .files import quiet_stderr
 from .state import merge_pools
 from .process import peak_memory
 
-# %% ../../nbs/13_cluster.ipynb #7041660f
+# %% ../../nbs/13_cluster.ipynb #3a8e970c
 def import_ray():
     "Ray, imported without its messages; raises `ConfigError` where it is not installed."
     if importlib.util.find_spec('ray') is None:
-        raise ConfigError("Ray is needed for that and is not installed; pip install 'mario_dqn[cluster]' brings it.")
+        raise ConfigError('Ray is needed for that and is not installed; '
+                          "pip install 'mario_dqn[cluster]' brings it.")
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # nobody is told of it
     os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '1')  # what asks for no GPU gets none
     with quiet_stderr(): import ray
@@ -89,7 +90,7 @@ def _broken(step): # a `VectorStep` or a `SmallStep`
     over = step.terminated | step.truncated                                         # [G]
     return [fault.game for fault in step.faults if not over[fault.game]]
 
-# %% ../../nbs/13_cluster.ipynb #b6bdd926
+# %% ../../nbs/13_cluster.ipynb #80bda664
 def shrink_step(step, # `VectorStep`
                 before): # observations before it, uint8 [G, stack, size, size]
     "The step as it travels; raises `ValueError` if the observations are no stacks of frames."
@@ -106,7 +107,7 @@ def expand_step(small, # `SmallStep`
     "The whole `VectorStep` again, in arrays of its own."
     reached = np.concatenate([before[:, 1:], small.frames[:, None]], axis=1)        # [G, stack, size, size]
     observation = reached.copy()
-    for game, frame in small.begun.items(): observation[game] = frame               # as often as it is stacked
+    for game, frame in small.begun.items(): observation[game] = frame  # as often as it is stacked
     for game in _broken(small): reached[game] = observation[game]
     return VectorStep(observation, reached, *small[2:])
 
@@ -178,7 +179,7 @@ def _end_actors(ray, # the module
         with contextlib.suppress(Exception): ray.kill(actor)
     if begun_here: leave_cluster()
 
-# %% ../../nbs/13_cluster.ipynb #6cf6ae82
+# %% ../../nbs/13_cluster.ipynb #0ac47ce1
 @patch
 def _check_processors(self: RayGames):
     there, needed = int(self.ray.cluster_resources().get('CPU', 0)), self.workers * len(self.pools)
@@ -198,8 +199,9 @@ def _new_actor(self: RayGames, i, # which one
 def _check_versions(self: RayGames):
     here = _versions()
     for there in self._ask_all('ask', 'versions'):
-        different = [f'{name} {there[name]} and not {here[name]}' for name in here if there[name] != here[name]]
-        if different: raise ConfigError(f'A machine of the cluster has {", ".join(different)}.')
+        different = [name for name in here if there[name] != here[name]]
+        words = ', '.join(f'{name} {there[name]} and not {here[name]}' for name in different)
+        if different: raise ConfigError(f'A machine of the cluster has {words}.')
 
 # %% ../../nbs/13_cluster.ipynb #fcce2a2a
 @patch
@@ -261,7 +263,7 @@ def _receive(self: RayGames):
     self.observation = whole.observation
     return whole
 
-# %% ../../nbs/13_cluster.ipynb #c5d4a3a5
+# %% ../../nbs/13_cluster.ipynb #b0d3520a
 @patch
 def _replace(self: RayGames, i, # which actor
              why): # it was lost
@@ -273,7 +275,9 @@ def _replace(self: RayGames, i, # which actor
         try: observation = self._fetch(self.actors[i].reset.remote())
         except LostActor as error: again = error
         else: break
-    else: raise TrainingError(f'An actor that plays games was lost ({why}), and so were three in its place ({again}).')
+    else:
+        raise TrainingError(f'An actor that plays games was lost ({why}), and so were three in its place '
+                            f'({again}).')
     nothing, never = np.zeros(self.pools[i]), np.zeros(self.pools[i], bool)
     faults = [GameFault(game, episode, 'lost', why) for game, episode in enumerate(episodes)]
     return VectorStep(observation, observation, nothing, never, never, never, [], faults)

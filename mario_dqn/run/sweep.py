@@ -53,7 +53,7 @@ def plan_runs(config, # `Config` from which all runs start
             plans.append(Plan(f'{level}-seed{seed}{suffix}', own, group))
     return plans
 
-# %% ../../nbs/32_sweep.ipynb #7c1d57f6
+# %% ../../nbs/32_sweep.ipynb #2d6fef10
 class Outcome(NamedTuple):
     "What a task gives back."
     state: str # 'finished' or 'paused'
@@ -64,9 +64,11 @@ class Outcome(NamedTuple):
 
 def collect_files(folder): # `RunFolder`
     "The files of a run without its checkpoints: their bytes, by name."
-    left_out = folder.checkpoints, folder.tensorboard
-    return {path.relative_to(folder.path).as_posix(): path.read_bytes() for path in sorted(folder.path.rglob('*'))
-            if path.is_file() and not path.name.startswith('.') and not any(out in path.parents for out in left_out)}
+    def belongs(path):
+        away = folder.checkpoints in path.parents or folder.tensorboard in path.parents
+        return path.is_file() and not path.name.startswith('.') and not away
+    return {path.relative_to(folder.path).as_posix(): path.read_bytes()
+            for path in sorted(folder.path.rglob('*')) if belongs(path)}
 
 def deliver_files(folder, # `RunFolder`
                   files): # of `collect_files`
@@ -87,7 +89,7 @@ def is_shared(mark): # path of a file and the text in it
     try: return Path(path).read_text(encoding='utf-8') == text
     except OSError: return False
 
-# %% ../../nbs/32_sweep.ipynb #f5fe132f
+# %% ../../nbs/32_sweep.ipynb #d9c47991
 def _check_same(folder, # `RunFolder` of a run that was begun
                 config): # `Config` that it is to have
     "Raise `ConfigError` if it has other settings."
@@ -105,7 +107,8 @@ def _train_on(folder, # `RunFolder`
     "Begin a training, or go on with it; whether it has taken all its steps, and was not paused."
     from mario_dqn.run.train import Interrupted, go_on, new_folder, train
     try:
-        if stage(folder) == 'none': train(config, new_folder(folder), None, command, callbacks=callbacks, say=say)
+        if stage(folder) == 'none':
+            train(config, new_folder(folder), None, command, callbacks=callbacks, say=say)
         else: go_on(folder, command, callbacks=callbacks, say=say)
     except Interrupted as interrupt:
         if interrupt.runner.asked != 'pause': raise
@@ -207,7 +210,7 @@ def begin(self: Sweep, run, # `SweepRun`
                        to_toml(run.plan.config), self.mark, until=until, command=self.command)
     self.tasks[call] = run
 
-# %% ../../nbs/32_sweep.ipynb #f075b65d
+# %% ../../nbs/32_sweep.ipynb #ee8c3b5b
 @patch
 def settle(self: Sweep, call, # of a task that has ended
            until): # as for `carry_out`
@@ -217,7 +220,8 @@ def settle(self: Sweep, call, # of a task that has ended
     except errors.RayTaskError as error: run.reason = one_line(error.cause)
     except errors.RayError as error: run.reason = first_sentence(error)  # its process or machine is gone
     else:
-        run.state, run.reason, run.evaluations, run.node = outcome.state, '', outcome.evaluations, outcome.node
+        run.state, run.reason = outcome.state, ''
+        run.evaluations, run.node = outcome.evaluations, outcome.node
         deliver_files(run.folder, outcome.files)
         return self.log(run, outcome.said + [outcome.state])
     again = run.tries < 3
@@ -229,7 +233,8 @@ def settle(self: Sweep, call, # of a task that has ended
 def log(self: Sweep, run, sentences):
     "Write what happened to a run into sweep.log, and say how its tasks ended."
     with (self.out / 'sweep.log').open('a', encoding='utf-8') as file:
-        for sentence in sentences: file.write(f'{time.strftime("%Y-%m-%d %H:%M:%S")} {run.plan.name}: {sentence}\n')
+        now = time.strftime('%Y-%m-%d %H:%M:%S')
+        for sentence in sentences: file.write(f'{now} {run.plan.name}: {sentence}\n')
     self.say(f'{run.plan.name}: {sentences[-1]}')
 
 # %% ../../nbs/32_sweep.ipynb #cfce3de1
@@ -297,28 +302,28 @@ def run(self: Sweep, keep=None, after=None, show=lambda: None): # as for `keep_b
         return self.go(left, None, show)
     self.go(self.runs, None, show)
 
-# %% ../../nbs/32_sweep.ipynb #895d2924
+# %% ../../nbs/32_sweep.ipynb #a434dcdf
 def _measured(folder): # `RunFolder`
     "What the protocol found of an agent, by name of the condition; empty if it was not measured."
     if not folder.results.exists(): return {}
     players = json.loads(read_text(folder.results, 'JSON'))['players']
     return {condition['name']: condition for condition in players[0]['conditions']}
 
+def _row(run): # `SweepRun`
+    config, protocol = run.plan.config, _measured(run.folder)
+    sticky, starts, single = (protocol.get(name, {}) for name in ('sticky', 'noops', 'single'))
+    return dict(
+        run=run.plan.name, level=config.env.level, seed=config.run.seed, settings=run.plan.group,
+        state=run.state, steps=int(run.evaluations[-1]['step']) if run.evaluations else 0,
+        selection=max((row['clear_rate'] for row in run.evaluations), default=None),
+        games=sticky.get('episodes'), cleared=sticky.get('cleared'), clear_rate=sticky.get('clear_rate'),
+        clear_low=sticky.get('clear_low'), clear_high=sticky.get('clear_high'), x_mean=sticky.get('x_mean'),
+        starts=starts.get('cleared'), greedy=single.get('cleared'), tries=run.tries, reason=run.reason)
+
 @patch
 def rows(self: Sweep):
     "A row of sweep.csv for each run."
-    rows = []
-    for run in self.runs:
-        config, evaluations = run.plan.config, run.evaluations
-        sticky, starts, single = (_measured(run.folder).get(name, {}) for name in ('sticky', 'noops', 'single'))
-        rows.append(dict(
-            run=run.plan.name, level=config.env.level, seed=config.run.seed, settings=run.plan.group, state=run.state,
-            steps=int(evaluations[-1]['step']) if evaluations else 0,
-            selection=max((row['clear_rate'] for row in evaluations), default=None),
-            games=sticky.get('episodes'), cleared=sticky.get('cleared'), clear_rate=sticky.get('clear_rate'),
-            clear_low=sticky.get('clear_low'), clear_high=sticky.get('clear_high'), x_mean=sticky.get('x_mean'),
-            starts=starts.get('cleared'), greedy=single.get('cleared'), tries=run.tries, reason=run.reason))
-    return rows
+    return [_row(run) for run in self.runs]
 
 def rows_text(rows): # dictionaries with the same keys
     "Rows as CSV."
