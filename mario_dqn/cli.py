@@ -366,6 +366,7 @@ def sweep_command(options, say, words): # as of `train_command`
     with FolderLock(out), contextlib.ExitStack() as leaving:
         if join_cluster(options.ray): leaving.callback(leave_cluster)
         sweep = Sweep(plans, out, shlex.join(['mario_dqn', *words]), gpus, quiet)
+        leaving.callback(sweep.close)
         quiet(f'{len(plans)} runs in {out}; what becomes of them is written into {out / "sweep.log"}')
         try:
             with live_table(sweep) as show: sweep.run(options.keep_best, options.after, show)

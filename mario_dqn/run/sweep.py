@@ -7,7 +7,7 @@ __all__ = ['WORLDS', 'expand_levels', 'Plan', 'plan_runs', 'Outcome', 'collect_f
            'is_shared', 'carry_out', 'SweepRun', 'Sweep', 'rank_groups', 'rows_text', 'table_row', 'live_table']
 
 # %% ../../nbs/32_sweep.ipynb #e7f805f8
-import contextlib, csv, io, itertools, json, os, time, uuid
+import contextlib, csv, io, itertools, json, os, sys, time, uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -268,6 +268,11 @@ def stop(self: Sweep, patience=60.0): # seconds
     for call in self.tasks: self.ray.cancel(call, force=False, recursive=False)
     self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=patience)
 
+@patch
+def close(self: Sweep):
+    "Remove the mark by which the folder of the sweep is recognised."
+    self.mark[0].unlink(missing_ok=True)
+
 # %% ../../nbs/32_sweep.ipynb #27e47dc3
 def rank_groups(evaluations): # {group: a list with the row of each of its runs at the pause, or None}
     "The groups, the best first; a run without a row counts as one that cleared nothing."
@@ -364,9 +369,9 @@ def live_table(sweep): # `Sweep`
     "A function that draws the table anew; it does nothing where standard error is no terminal."
     from rich.console import Console
     from rich.live import Live
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield lambda: None
         return
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    kept = dict(redirect_stdout=sys.stdout.isatty(), redirect_stderr=False)  # what goes to a file stays there
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True, **kept) as live:
         yield lambda: live.update(_table(sweep.runs), refresh=True)

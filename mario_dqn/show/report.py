@@ -586,7 +586,7 @@ def draw_level_map(axis, # of Matplotlib
     grid = np.full((4, 8), np.nan)
     for level, rate in rates.items(): grid[int(level[2]) - 1, int(level[0]) - 1] = rate
     axis.imshow(np.where(np.isnan(grid), 0.0, 1.0), cmap='gray', vmin=-6, vmax=1.2, aspect='auto')
-    axis.imshow(np.ma.masked_invalid(grid), cmap='RdYlGn', vmin=0, vmax=1, aspect='auto')
+    axis.imshow(np.ma.masked_invalid(grid), cmap='RdYlGn', vmin=-0.3, vmax=1.3, aspect='auto')
     for (stage, world), rate in np.ndenumerate(grid):
         text = f'{world + 1}-{stage + 1}' + ('' if np.isnan(rate) else f'\n{rate:.0%}')
         axis.text(world, stage, text, ha='center', va='center', fontsize=8)
