@@ -111,6 +111,18 @@ def test_only_the_best_settings_go_on_and_files_come_back(tmp_path, python):
     assert (tmp_path / 'sweep' / name / 'results.json').exists()
 
 
+@pytest.mark.full
+def test_a_run_that_cannot_be_is_tried_three_times_and_the_others_end(tmp_path, command):
+    out = tmp_path / 'sweep'
+    out.mkdir()
+    (out / '1-1-seed1').write_text('no folder')
+    done = command('sweep', *SHORT, '--run.record', 'False', '--seeds', 0, 1, '--out', out, '--json')
+    assert (done.returncode, done.stderr) == (1, ''), done.stderr
+    good, bad = json.loads(done.stdout)['runs']
+    assert (good['state'], good['tries']) == ('finished', 1) and (bad['state'], bad['tries']) == ('failed', 3)
+    assert 'is a file' in bad['reason'] and (out / 'sweep.log').read_text().count('is a file') == 3
+
+
 def test_ctrl_c_leaves_a_checkpoint_and_no_process(tmp_path):
     out, word = tmp_path / 'sweep', f'TRIED_BY={tmp_path}'
     started = sweep(*BRIEF, '--steps', 100_000, '--out', out, start_new_session=True, env=os.environ | dict([word.split('=')]), **HEAR)
