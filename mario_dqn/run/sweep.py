@@ -155,12 +155,23 @@ class SweepRun:
     row: dict = field(default_factory=dict) # of `TellProgress`
     evaluations: list = field(default_factory=list) # of its last task
     node: str | None = None # whose disk has it, if it is another one
+    key = property(lambda self: f'{self.plan.name} {self.tries}', doc='Its name on the board.')
 
 class _Board:
     "An actor that keeps the newest row of each run."
     def __init__(self): self.rows = {}
     def tell(self, name, row): self.rows[name] = row
     def read(self): return self.rows
+
+def _same_node(ray, node): # a machine of the cluster, or None
+    "An option of a task or an actor: on that machine, if it is still there."
+    if node is None: return {}
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+    return dict(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True))
+
+def _new_board(ray): # on the machine of the sweep, which is needed anyway
+    here = ray.get_runtime_context().get_node_id()
+    return ray.remote(num_cpus=0, **_same_node(ray, here))(_Board).remote()
 
 class Sweep:
     "Carries out runs as tasks of Ray."
@@ -173,7 +184,7 @@ class Sweep:
         self.runs = [SweepRun(plan, RunFolder(self.out / plan.name)) for plan in plans]
         self.ray, self.tasks, self.mark = import_ray(), {}, (self.out / '.sweep', uuid.uuid4().hex)
         write_atomic(*self.mark)
-        self.board = self.ray.remote(num_cpus=0)(_Board).remote()
+        self.board = _new_board(self.ray)
 
 # %% ../../nbs/32_sweep.ipynb #c873b23a
 def _carry_out_there(board, name, backend, path, text, mark, **named):
@@ -183,12 +194,6 @@ def _carry_out_there(board, name, backend, path, text, mark, **named):
     outcome = carry_out(path, text, mark, tell=tell, **named)
     if is_shared(mark): return outcome
     return outcome._replace(node=import_ray().get_runtime_context().get_node_id())
-
-def _same_node(ray, node): # where a run was paused, or None
-    "An option for a task: on that machine, if it is still there."
-    if node is None: return {}
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-    return dict(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True))
 
 @patch
 def begin(self: Sweep, run, # `SweepRun`
@@ -205,8 +210,7 @@ def begin(self: Sweep, run, # `SweepRun`
         max_calls=1,                                          # each run in a process that nothing was done in
         **_same_node(self.ray, run.node))(_carry_out_there)
     run.state, run.tries, run.row = 'waiting', run.tries + 1, {}
-    if run.tries > 1: self.ray.get(self.board.tell.remote(run.plan.name, {}))
-    call = task.remote(self.board, run.plan.name, os.environ.get('KERAS_BACKEND'), str(run.folder.path),
+    call = task.remote(self.board, run.key, os.environ.get('KERAS_BACKEND'), str(run.folder.path),
                        to_toml(run.plan.config), self.mark, until=until, command=self.command)
     self.tasks[call] = run
 
@@ -257,9 +261,11 @@ def go(self: Sweep, runs, # list of `SweepRun`
 @patch
 def look(self: Sweep):
     "See how far the runs are."
-    rows = self.ray.get(self.board.read.remote())
+    try: rows = self.ray.get(self.board.read.remote())
+    except self.ray.exceptions.RayError:                      # it is gone, and with it the news of tasks so far
+        self.board, rows = _new_board(self.ray), {}
     for run in self.tasks.values():
-        run.row = rows.get(run.plan.name, {})
+        run.row = rows.get(run.key, run.row)
         if run.row: run.state = 'running'
 
 @patch
