@@ -262,7 +262,7 @@ def go(self: Sweep, runs, # list of `SweepRun`
 def look(self: Sweep):
     "See how far the runs are."
     try: rows = self.ray.get(self.board.read.remote())
-    except self.ray.exceptions.RayError:                      # it is gone, and with it the news of tasks so far
+    except self.ray.exceptions.RayError:  # it is gone, and with it the news of tasks so far
         self.board, rows = _new_board(self.ray), {}
     for run in self.tasks.values():
         run.row = rows.get(run.key, run.row)
