@@ -182,6 +182,8 @@ class Sweep:
                  say=print): # is given sentences
         self.out, self.command, self.gpus, self.say = Path(out).absolute(), command, gpus, say
         self.runs = [SweepRun(plan, RunFolder(self.out / plan.name)) for plan in plans]
+        for run in self.runs:                                 # before anything is begun
+            if stage(run.folder) != 'none': _check_same(run.folder, run.plan.config)
         self.ray, self.tasks, self.mark = import_ray(), {}, (self.out / '.sweep', uuid.uuid4().hex)
         write_atomic(*self.mark)
         self.board = _new_board(self.ray)
@@ -200,7 +202,6 @@ def begin(self: Sweep, run, # `SweepRun`
           until): # as for `carry_out`
     "Hand out a task for a run, unless it is finished."
     if stage(run.folder) == 'finished':
-        _check_same(run.folder, run.plan.config)
         run.state, run.evaluations = 'finished', read_evaluations(run.folder)
         return
     settings = run.plan.config.run
@@ -345,13 +346,9 @@ def rows_text(rows): # dictionaries with the same keys
     return text.getvalue()
 
 # %% ../../nbs/32_sweep.ipynb #354b0afb
-def _duration(seconds):
-    "A time in words, such as 1 h 5 min."
-    minutes = round(seconds / 60)
-    return f'{minutes // 60} h {minutes % 60} min' if minutes >= 60 else f'{minutes} min'
-
 def table_row(run): # `SweepRun`
     "What the table says of a run: its name, how far it is, steps a second, clear rate, time left."
+    from mario_dqn.show.report import duration_text           # which needs matplotlib
     steps, row = run.plan.config.run.steps, run.row
     if run.state != 'running':
         rate = run.evaluations[-1]['clear_rate'] if run.evaluations else None
@@ -359,7 +356,7 @@ def table_row(run): # `SweepRun`
     if row.get('measuring'): return run.plan.name, 'measuring', '', '', ''
     pace, rate = row.get('pace'), row.get('clear_rate')
     return (run.plan.name, f'{row["step"]:,} of {steps:,}', f'{pace:.0f}' if pace else '',
-            '' if rate is None else f'{rate:.0%}', _duration((steps - row['step']) / pace) if pace else '')
+            '' if rate is None else f'{rate:.0%}', duration_text((steps - row['step']) / pace) if pace else '')
 
 def _table(runs):
     from rich.table import Table
