@@ -355,8 +355,9 @@ def table_row(run): # `SweepRun`
         return run.plan.name, run.state, '', '' if rate is None else f'{rate:.0%}', ''
     if row.get('measuring'): return run.plan.name, 'measuring', '', '', ''
     pace, rate = row.get('pace'), row.get('clear_rate')
+    left = duration_text((steps - row['step']) / pace) if pace else ''
     return (run.plan.name, f'{row["step"]:,} of {steps:,}', f'{pace:.0f}' if pace else '',
-            '' if rate is None else f'{rate:.0%}', duration_text((steps - row['step']) / pace) if pace else '')
+            '' if rate is None else f'{rate:.0%}', left)
 
 def _table(runs):
     from rich.table import Table
