@@ -40,7 +40,8 @@ def _check_reachable(address): # HOST:PORT
         ask = [sys.executable, '-P', '-m', 'ray.scripts.scripts', 'status', '--address', address]
         subprocess.run(ask, check=True, capture_output=True, timeout=7)
     except (OSError, ValueError, OverflowError, subprocess.SubprocessError) as error:
-        why = 'nobody answers' if isinstance(error, subprocess.SubprocessError) else one_line(error)
+        refused = isinstance(error, subprocess.SubprocessError)
+        why = 'nobody answers, or not without its token' if refused else one_line(error)
         raise ConfigError(f'No Ray cluster can be reached at {address} ({why}); an address is HOST:PORT, as '
                           'ray start --head prints it.') from None
 
