@@ -272,8 +272,10 @@ def look(self: Sweep):
 @patch
 def stop(self: Sweep, patience=60.0): # seconds
     "Ask all tasks to end, each with a checkpoint, and wait for them."
+    if not self.tasks: return
     for call in self.tasks: self.ray.cancel(call, force=False, recursive=False)
-    self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=patience)
+    _, late = self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=patience)
+    if late: self.say(f'{len(late)} runs did not end in time; they will go on from their last checkpoint.')
 
 @patch
 def close(self: Sweep):
