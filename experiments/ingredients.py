@@ -1,0 +1,172 @@
+"""Trains with the defaults and with one thing changed at a time, three seeds each, and collects how well the agents played on the way.
+
+Usage: python experiments/ingredients.py [--seeds N …] [--steps N] [--variants NAME …] [--out FOLDER] [--side_by_side N]
+       python experiments/ingredients.py --areas
+
+Every run is a whole training with one thread for the network and one for the games; two of them go on side by side, since only steps count
+here. Every 25,000 agent steps the weights play 40 games with sticky actions, on the seeds for selection. After each run its rows go to
+experiments/ingredients.csv; rows of other variants and seeds stay. A run whose rows are in the table is not repeated, one that was broken
+off goes on, so the script can be stopped and started again. `--areas` prints, for what the table holds, the area under the clear rate and
+the clear rate of the last two evaluations, beside those of the defaults with the same seeds.
+
+Some variants are more than a setting: the functions below put them in the place of parts of the agent, in the process of one run only.
+"""
+import argparse, csv, io, os, signal, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = ROOT / 'experiments/ingredients.csv'
+EVERY = 25_000  # agent steps between the evaluations
+COLUMNS = ['variant', 'seed', 'step', 'episodes', 'clear_rate', 'score_mean', 'x_mean', 'training_clear_100']
+VARIANTS = {
+    'everything': {},
+    'no double': {'agent.double': False},
+    'munchausen': {'agent.double': False},
+    'dropout': {},
+    'discount 0.95': {'agent.discount': 0.95, 'agent.value_high': 24.0, 'agent.value_bins': 77},
+    'no middle starts': {'run.middle_starts': 0.0},
+    'late middle starts': {'run.games_on': 'threads'},
+    'no priorities': {'agent.priority_exponent': 0.0},
+    'one step': {'agent.n_step': 1},
+    'no histogram': {'agent.value_bins': 0, 'agent.layer_norm': False},
+    'no average acts': {'agent.target_acts': False, 'agent.target_mix': 1.0, 'agent.target_period': 2000},
+    'no penalty': {'agent.death_penalty': 0.0},
+} # what is changed; those of `PATCHES` change code, too
+
+
+def munchausen():
+    "The target of Munchausen-DQN (Vieillard et al. 2020, equation 2) with its temperature 0.03, share 0.9 and clipping at -1, on n-step returns: the bonus belongs to the first action."
+    from keras import ops
+    from mario_dqn import agent
+    usual, temperature, share, lowest = agent.Learner.compute_loss, 0.03, 0.9, -1.0
+    def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
+        now = self.values(self.target, self.pixels(x['observation']))               # [B, A]
+        bonus = agent.of_action(temperature * ops.log_softmax(now / temperature, axis=-1), x['action'])
+        reward = x['reward'] + share * ops.clip(bonus, lowest, 0.0)
+        return usual(self, x | dict(reward=ops.stop_gradient(reward)), y, y_pred, sample_weight, training)
+    def td_target(reward, discount, next_online, next_target, double):
+        spread = temperature * ops.log_softmax(next_target / temperature, axis=-1)  # [B, A]
+        worth = ops.sum(ops.softmax(next_target / temperature, axis=-1) * (next_target - spread), axis=-1)
+        return reward + discount * worth
+    agent.Learner.compute_loss, agent.td_target = compute_loss, td_target
+
+
+def dropout(rate=0.1):
+    "Dropout on the hidden layers of both streams, in the pass that learns and in no other; TensorFlow only, whose chance has no state in Keras."
+    import keras, tensorflow
+    from mario_dqn import agent
+    class ReLU(keras.layers.ReLU):
+        learning = False
+        def call(self, x):
+            found = super().call(x)
+            if not ReLU.learning: return found
+            kept = tensorflow.random.uniform(tensorflow.shape(found)) >= rate
+            return found * keras.ops.cast(kept, found.dtype) / (1 - rate)
+    usual = agent.Learner.call
+    def call(self, batch):
+        ReLU.learning = True
+        try: return usual(self, batch)
+        finally: ReLU.learning = False
+    keras.layers.ReLU, agent.Learner.call = ReLU, call
+    tensorflow.random.set_seed(0)
+
+
+def late_middle_starts(step=100_000):
+    "Starts from the middle only from a step on; before, every episode begins at the level's start."
+    from mario_dqn import runner
+    usual = runner.Runner.one_step
+    def one_step(self):
+        share = self.config.run.middle_starts if self.step >= step else 0.0
+        for game in self.games.games: game.middle_starts = share
+        usual(self)
+    runner.Runner.one_step = one_step
+
+
+PATCHES = {'munchausen': munchausen, 'dropout': dropout, 'late middle starts': late_middle_starts}
+
+
+def rows(path):
+    with open(path, newline='') as file: return list(csv.DictReader(file))
+
+def table():
+    "The rows of each run in the table, by variant and seed."
+    found = {}
+    for row in rows(TABLE) if TABLE.exists() else []: found.setdefault((row['variant'], int(row['seed'])), []).append(row)
+    return found
+
+def write(found):
+    from mario_dqn.run.files import write_atomic
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
+    writer.writeheader()
+    for name, seed in sorted(found, key=lambda run: (list(VARIANTS).index(run[0]), run[1])): writer.writerows(found[name, seed])
+    write_atomic(TABLE, text.getvalue())
+
+def collect(name, seed, folder):
+    "The rows of one finished run."
+    training = {row['step']: row['clear_100'] for row in rows(folder / 'metrics.csv')}
+    for row in rows(folder / 'evaluations.csv'):
+        yield dict(variant=name, seed=seed, training_clear_100=training[row['step']]) | {key: row[key] for key in COLUMNS[2:-1]}
+
+
+def one(name, seed, steps, folder):
+    "Do one run in this process, or go on with it."
+    from mario_dqn.run.files import RunFolder, load_config
+    from mario_dqn.run.train import go_on, train
+    from mario_dqn.settings import Config, with_values
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if name in PATCHES: PATCHES[name]()
+    values = {'run.seed': seed, 'run.steps': steps, 'run.eval_interval': EVERY, 'run.eval_episodes': 40, 'run.threads': 1,
+              'run.game_threads': 1, 'run.record': False, **VARIANTS[name]}
+    if RunFolder(folder).config.exists(): go_on(folder)
+    else: train(with_values(Config(), values), folder)
+
+
+def begin(name, seed, steps, folder):
+    "Do one run in a process of its own."
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    line = [sys.executable, __file__, '--one', name, '--seeds', str(seed), '--steps', str(steps), '--out', str(folder)]
+    with open(f'{folder}.log', 'a') as log: subprocess.run(line, stdout=log, stderr=log, check=True)
+
+
+def areas():
+    "A line for each variant: means over its seeds, and the differences to the defaults with the same seeds."
+    found = table()
+    def measured(run): # area under the clear rate, and clear rate of the last two evaluations, in %
+        rates = [100 * float(row['clear_rate']) for row in found[run]]
+        return sum(rates) / len(rates), sum(rates[-2:]) / 2
+    for name in VARIANTS:
+        seeds = [seed for variant, seed in found if variant == name]
+        for seed in seeds:
+            area, last = measured((name, seed))
+            usual = measured(('everything', seed)) if ('everything', seed) in found else (float('nan'),) * 2
+            print(f'{name:20} seed {seed}  area {area:5.1f} ({area - usual[0]:+5.1f})  last two {last:5.1f} ({last - usual[1]:+5.1f})')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--steps', type=int, default=200_000)
+    parser.add_argument('--out', type=Path, default=ROOT / 'save/ingredients')
+    parser.add_argument('--variants', nargs='*', default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument('--side_by_side', type=int, default=2)
+    parser.add_argument('--areas', action='store_true')
+    parser.add_argument('--one', choices=list(VARIANTS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.areas: return areas()
+    if arguments.one: return one(arguments.one, arguments.seeds[0], arguments.steps, arguments.out)
+    if arguments.steps % EVERY or arguments.steps <= 0: parser.error(f'--steps is {arguments.steps}, but must be a multiple of {EVERY:,}.')
+    def todo(name, seed): return len(table().get((name, seed), ())) * EVERY < arguments.steps
+    runs = {(name, seed): arguments.out / f'{name.replace(" ", "-")}-seed{seed}' for name in arguments.variants for seed in arguments.seeds if todo(name, seed)}
+    with ThreadPoolExecutor(arguments.side_by_side) as pool:
+        calls = {pool.submit(begin, name, seed, arguments.steps, folder): (name, seed, folder) for (name, seed), folder in runs.items()}
+        for call in as_completed(calls):
+            call.result()
+            name, seed, folder = calls[call]
+            write(table() | {(name, seed): list(collect(name, seed, folder))})
+            print(f'{name}, seed {seed}: {folder}', flush=True)
+    print(f'The table is {TABLE}')
+
+
+if __name__ == '__main__': main()
