@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target', 'huber', 'cross_entropy', 'beyond_bins',
-           'of_action', 'Learner', 'UpdateResult', 'step_size', 'average_share', 'Follower', 'places', 'Agent']
+           'of_action', 'Learner', 'compile_update', 'UpdateResult', 'step_size', 'average_share', 'Follower', 'places',
+           'Agent']
 
 # %% ../nbs/05_agent.ipynb #1a27a37f
 from typing import NamedTuple
@@ -130,6 +131,22 @@ class Learner(keras.Model):
         self.share_beyond.assign(beyond_bins(target, self.config))
         return loss
 
+# %% ../nbs/05_agent.ipynb #5468ea3f
+def compile_update(learner): # a compiled `Learner`
+    "A function that learns from one batch, a dict of arrays, as `train_on_batch` does."
+    if keras.backend.backend() != 'tensorflow': return learner.train_on_batch
+    from tensorflow import GradientTape, function
+    variables = learner.trainable_variables
+    learner.optimizer.build(variables)
+
+    @function(autograph=False, reduce_retracing=True)
+    def update(batch):
+        with GradientTape() as recorded:
+            loss = learner.compute_loss(batch, y_pred=learner(batch, training=True))
+        learner.optimizer.apply(recorded.gradient(loss, [each.value for each in variables]), variables)
+    return update
+
+
 # %% ../nbs/05_agent.ipynb #82229182
 class UpdateResult(NamedTuple):
     "What an update tells."
@@ -199,6 +216,7 @@ class Agent:
         adam = keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon,
                                      global_clipnorm=config.gradient_norm)
         self.learner.compile(adam)
+        self.learn = compile_update(self.learner)
 
 # %% ../nbs/05_agent.ipynb #433ea027
 @patch
@@ -239,7 +257,7 @@ def follow(self: Agent):
 def update(self: Agent, batch): # a `Batch` of the replay memory
     "One step of learning; returns an `UpdateResult`; raises `ValueError` for what does not fit."
     self._check_actions(batch.action)
-    self.learner.train_on_batch(dict(
+    self.learn(dict(
         observation=self.pictures(batch.observation), action=batch.action.astype('int32'),
         reward=batch.reward, next_observation=self.pictures(batch.next_observation), discount=batch.discount,
         weight=batch.weight))

@@ -46,28 +46,28 @@ def assert_same_run(one, two): # folders
             assert [key for key in a.files if key != 'about' and not np.array_equal(a[key], b[key])] == []
 
 @pytest.fixture
-def three_nodes():
-    "A cluster of three nodes with two processors each; its address, and a function that kills one of them."
+def cluster(request):
+    "A cluster of so many nodes with two processors each, beside one without; its address, and a function that kills one of them."
     from ray.cluster_utils import Cluster
     no_spare = dict(enable_worker_prestart=False, prestart_worker_first_driver=False)       # processes that nobody asked for
-    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, include_dashboard=False, _system_config=no_spare))
-    nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
+    cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, include_dashboard=False, _system_config=no_spare))
+    nodes = [cluster.add_node(num_cpus=2) for _ in range(request.param)]
     yield cluster.address, lambda: cluster.remove_node(nodes.pop(), allow_graceful=False)
     cluster.shutdown()
 
 
-@pytest.mark.parametrize('discounts', [pytest.param([0.9], id='3'), pytest.param([0.9, 0.95], id='6', marks=pytest.mark.full)])
-def test_a_sweep_of_so_many_runs_over_three_nodes_of_which_one_is_killed(three_nodes, tmp_path, command, promise, discounts):
-    address, kill_node = three_nodes
+@pytest.mark.parametrize('cluster, seeds, discounts', [pytest.param(2, [0, 1], [0.9], id='2'), pytest.param(3, [0, 1, 2], [0.9, 0.95], id='6', marks=pytest.mark.full)], indirect=['cluster'])
+def test_a_sweep_of_so_many_runs_over_several_nodes_of_which_one_is_killed(cluster, tmp_path, command, promise, seeds, discounts):
+    address, kill_node = cluster
     out = tmp_path / 'sweep'
-    words = [*SHORT, '--seeds', 0, 1, 2, '--agent.discount', *discounts, '--out', out]
+    words = [*SHORT, '--seeds', *seeds, '--agent.discount', *discounts, '--out', out]
     started = sweep(*words, '--ray', address)
     def at_work(): return {path.parents[1] for path in out.glob('*/checkpoints/step_*') if int(path.name[5:]) >= 60}
-    while len(at_work()) < 3 and started.poll() is None: time.sleep(0.1)
+    while len(at_work()) < len(seeds) and started.poll() is None: time.sleep(0.1)
     kill_node()
     said, err = ended(started)
     found = rows(out)
-    assert len(found) == 3 * len(discounts) and all(row['state'] == 'finished' for row in found) and err == '', (said, err)
+    assert len(found) == len(seeds) * len(discounts) and all(row['state'] == 'finished' for row in found) and err == '', (said, err)
     again = [row for row in found if row['tries'] == '2']
     assert len(again) == 1 and 'It is tried again.' in said, said                          # the one that the node had
     row, alone = again[0], tmp_path / 'alone'                                              # with the same files as alone
