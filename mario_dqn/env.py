@@ -28,6 +28,7 @@ class MarioEnv(SuperMarioBrosEnv):
     metadata = {'render_modes': ['rgb_array'], 'render_fps': 60}
     seed = None  # a method of old Gym, which Gymnasium's checker warns of
     begun = False # whether `reset` was called
+    look = True # whether `step` copies the screen; if not, what it returns changes with the next frame
     lender = () # the console that has played the start screen: every state refers to its memory
     needed = () # that one, and those to whose memory the present state refers, which came from a snapshot
 
@@ -83,8 +84,8 @@ def step(self: MarioEnv, action): # the byte of the pressed buttons, 0 to 255
     if not self.begun:
         raise gymnasium.error.ResetNeeded('step was called before reset; an episode has to begin first.')
     if self._env is None: raise ValueError('step was called after close; a closed console plays no more.')
-    _, reward, terminated, truncated, info = super(MarioEnv, self).step(operator.index(action))
-    return self.picture(), reward, terminated, truncated, info
+    screen, reward, terminated, truncated, info = super(MarioEnv, self).step(operator.index(action))
+    return self.picture() if self.look else screen, reward, terminated, truncated, info
 
 @patch
 def reset(self: MarioEnv, *, seed=None,
@@ -98,7 +99,7 @@ def reset(self: MarioEnv, *, seed=None,
         self.needed = (*self.lender, *snapshot.emulators)
         for name, value in zip(PYTHON_STATE, snapshot.python): setattr(self, name, value)
         info = self._get_info()
-    self.begun = True
+    self.begun = self.look = True
     return self.picture(), info
 
 @patch
@@ -240,10 +241,12 @@ class FrameSkip(gymnasium.Wrapper):
 
     def step(self, action):
         total = 0.0
-        for _ in range(self.frames):
+        for frame in range(1, self.frames + 1):
+            self.unwrapped.look = frame == self.frames
             observation, reward, terminated, truncated, info = self.env.step(action)
             total += reward
             if terminated or truncated: break
+        if frame < self.frames: observation = observation.copy()     # the end came sooner
         return observation, total, terminated, truncated, info
 
 # %% ../nbs/02_env.ipynb #93bbcec6

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mario_dqn.settings import EnvConfig
-from mario_dqn.env import MarioEnv, StuckLimit, make_env, replay_tape, snapshot_of, take_snapshot, tape
+from mario_dqn.env import FrameSkip, JoypadActions, MarioEnv, StuckLimit, make_env, replay_tape, snapshot_of, take_snapshot, tape
 from mario_dqn.run.state import env_state, restore_env
 
 PLAYING, CLEARED, WORLD, STAGE = 0x0770, 2, 0x075f, 0x075c  # places in the memory of the console
@@ -123,3 +123,16 @@ def test_two_wrappers_of_one_class_keep_two_states_and_ones_own_says_what_it_rem
     inner.env.waited, inner.env.env.waited = 3, 4
     assert restore_env(outer, take_snapshot(inner), json.loads(json.dumps(env_state(inner))), observation)
     assert (outer.steps, outer.env.waited, outer.env.env.waited) == (7, 3, 4)
+
+
+def test_the_picture_of_a_death_within_a_step_is_kept(): # the frames of a step that nobody looks at are not copied
+    env = FrameSkip(JoypadActions(MarioEnv(), 'right_only'), 7)
+    env.reset()
+    while not (step := env.step(1))[2]: pass                                            # walks into the first enemy
+    screen, kept = env.unwrapped.screen, step[0].copy()
+    np.testing.assert_array_equal(step[0], screen)
+    assert not np.shares_memory(step[0], screen) and not env.unwrapped.look             # so it died before the seventh frame
+    env.reset()
+    np.testing.assert_array_equal(step[0], kept)
+    picture, *_ = env.unwrapped.step(0)
+    assert not np.shares_memory(picture, env.unwrapped.screen)                          # whoever plays frame by frame sees copies
