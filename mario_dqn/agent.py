@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['keras', 'epsilon_ladder', 'epsilon_at', 'epsilon_greedy', 'td_target', 'huber', 'cross_entropy', 'beyond_bins',
-           'of_action', 'Learner', 'compile_update', 'UpdateResult', 'step_size', 'average_share', 'Follower', 'places',
-           'Agent']
+           'of_action', 'Learner', 'update_by_keras', 'update_by_tensorflow', 'UpdateResult', 'step_size',
+           'average_share', 'Follower', 'places', 'Agent']
 
 # %% ../nbs/05_agent.ipynb #1a27a37f
 from typing import NamedTuple
@@ -101,6 +101,7 @@ class Learner(keras.Model):
                                    name=name)
         self.td_error, self.q_taken = keep('td_error', config.batch_size), keep('q_taken', config.batch_size)
         self.batch_loss, self.share_beyond = keep('batch_loss'), keep('share_beyond')
+        self.told = self.td_error, self.q_taken, self.batch_loss, self.share_beyond  # of the last update
 
     def outputs(self, network, pixels): # [B, A], or [B, A, bins]
         return outputs_with(self.training_layers, network, pixels)
@@ -132,9 +133,15 @@ class Learner(keras.Model):
         return loss
 
 # %% ../nbs/05_agent.ipynb #5468ea3f
-def compile_update(learner): # a compiled `Learner`
-    "A function that learns from one batch, a dict of arrays, as `train_on_batch` does."
-    if keras.backend.backend() != 'tensorflow': return learner.train_on_batch
+def update_by_keras(learner): # a compiled `Learner`
+    "A function that learns from one batch, a dict of arrays, and returns the arrays of `told`."
+    def update(batch):
+        learner.train_on_batch(batch)
+        return [keras.ops.convert_to_numpy(each) for each in learner.told]
+    return update
+
+def update_by_tensorflow(learner): # as above
+    "The same, compiled."
     from tensorflow import GradientTape, function
     variables = learner.trainable_variables
     learner.optimizer.build(variables)
@@ -144,7 +151,8 @@ def compile_update(learner): # a compiled `Learner`
         with GradientTape() as recorded:
             loss = learner.compute_loss(batch, y_pred=learner(batch, training=True))
         learner.optimizer.apply(recorded.gradient(loss, [each.value for each in variables]), variables)
-    return update
+        return [each.value.read_value() for each in learner.told]
+    return lambda batch: [each.numpy() for each in update(batch)]
 
 
 # %% ../nbs/05_agent.ipynb #82229182
@@ -216,7 +224,8 @@ class Agent:
         adam = keras.optimizers.Adam(step_size(config), epsilon=config.adam_epsilon,
                                      global_clipnorm=config.gradient_norm)
         self.learner.compile(adam)
-        self.learn = compile_update(self.learner)
+        compiles = keras.backend.backend() == 'tensorflow'
+        self.learn = (update_by_tensorflow if compiles else update_by_keras)(self.learner)
 
 # %% ../nbs/05_agent.ipynb #433ea027
 @patch
@@ -257,14 +266,12 @@ def follow(self: Agent):
 def update(self: Agent, batch): # a `Batch` of the replay memory
     "One step of learning; returns an `UpdateResult`; raises `ValueError` for what does not fit."
     self._check_actions(batch.action)
-    self.learn(dict(
+    error, q_taken, loss, beyond = self.learn(dict(
         observation=self.pictures(batch.observation), action=batch.action.astype('int32'),
         reward=batch.reward, next_observation=self.pictures(batch.next_observation), discount=batch.discount,
         weight=batch.weight))
     self.updates += 1
     if self.updates % self.config.target_period == 0: self.follow()
-    kept = self.learner.td_error, self.learner.q_taken, self.learner.batch_loss, self.learner.share_beyond
-    error, q_taken, loss, beyond = map(keras.ops.convert_to_numpy, kept)
     return UpdateResult(error, float(q_taken.mean()), float(loss), float(beyond))
 
 @patch
