@@ -1,6 +1,7 @@
-"""Measures the DQN of Stable-Baselines3 against ours at the same work; prints the agent steps per second of both, and the ratio.
+"""Measures the DQN of Stable-Baselines3 against ours: at the same work, and as each is recommended, after the same half hour.
 
 Usage: python experiments/compare_sb3.py PYTHON [--pairs N] [--seconds S]
+       python experiments/compare_sb3.py PYTHON --half_hour SEED … [--sides ours theirs briefly] [--minutes M]
 
 PYTHON is the interpreter of a virtual environment made for this, apart from the one of the project; the script itself is run by the
 latter. Nothing of the project needs it, and no test runs it. To make it:
@@ -17,8 +18,17 @@ DQN in float32 (no dueling, no double, no bins, no normalisation, one step, unif
 step, the size of the replay memory, epsilon, Adam with a constant step size, a target network that is copied every 10 updates, two
 cores. What differs is what each makes of it: there a process for each game, and PyTorch with as many threads as cores; here one
 process with two threads for the games, and Keras with one. The sides take turns, each in a fresh process, and the medians are compared. Nothing else should run meanwhile.
+
+With --half_hour each side trains for 30 minutes with the settings that it recommends itself, alone on the same two cores: ours with its
+defaults; theirs with those that rl-zoo3 has for Atari (hyperparams/dqn.yml of DLR-RM/rl-baselines3-zoo at 019107e), its clipped rewards
+and Nature network included. Of Atari's wrappers only those remain that our game has, too: frame skip, size, stack and actions are ours.
+Eight games in processes of their own take one step each where rl-zoo3 has one game that takes eight, so two updates follow in the place
+of one every four steps. The memory holds as many transitions as half an hour can bring. `briefly` are their settings with the two times that
+were made for ten million steps shortened in proportion to ours: learning begins after 4,000 steps, and exploration has decayed after 30,000.
+All sides play 40 selection games every 50,000 steps, which takes of their time, keep the best weights, and play 100 other games with sticky
+actions at the end. Each row goes to experiments/side_by_side.json as it comes.
 """
-import argparse, json, os, statistics, subprocess, sys, time
+import argparse, copy, csv, json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,10 +125,111 @@ def theirs(seconds):
     return clock.result(sum(p.numel() for p in model.q_net.parameters()), model._n_updates - ticks.before, clock.steps + WARM)
 
 
-def measure(side, python, seconds):
-    "Measure one side in a process of its own."
+TABLE = ROOT / 'experiments/side_by_side.json'
+FULL = 1_000_000 # transitions in rl-zoo3's memory, more than half an hour brings
+
+class Selected:
+    "The best weights of selection games, by the same games and in the same order for both sides."
+    def __init__(self): self.rank, self.weights, self.told = (), None, []
+
+    def play(self, step, values, weights): # `values`: a function of observations; `weights`: one that copies the present ones
+        from mario_dqn.env import SELECTION
+        from mario_dqn.evaluation import Condition, evaluate # and not `select`, whose module imports Keras
+        run = self.config().run
+        condition = Condition('selection', 'selection during training', run.eval_episodes, run.seed, sticky=run.eval_sticky)
+        numbers, _ = evaluate(values, self.config().env, condition, games=GAMES, threads=CORES, purpose=SELECTION)
+        self.told.append(dict(step=step, clear_rate=numbers['clear_rate'], x_mean=round(numbers['x_mean'], 1)))
+        rank = numbers['clear_rate'], numbers['score_mean']
+        if rank > self.rank: self.rank, self.weights = rank, weights()
+
+    @staticmethod
+    def config():
+        from mario_dqn.settings import Config
+        return Config()
+
+
+def judged(values, steps, updates, took, told):
+    "The row of a side: 100 games with sticky actions on seeds that nothing has used."
+    from mario_dqn.evaluation import evaluate, protocol
+    numbers, _ = evaluate(values, Selected.config().env, protocol()[0])
+    kept = {key: numbers[key] for key in ('episodes', 'cleared', 'clear_low', 'clear_high')} | {key: round(numbers[key], 1) for key in ('x_mean', 'score_mean')}
+    return dict(minutes=round(took / 60, 1), steps=steps, updates=updates, **kept, selection=told)
+
+
+def train_ours(seed, seconds):
+    "Our default, for so long."
+    from mario_dqn.settings import Config, with_values
+    from mario_dqn.run.checkpoint import load_agent
+    from mario_dqn.run.train import Interrupted, train
+    from mario_dqn.runner import Callback
+    begun = time.perf_counter()
+    class Until(Callback):
+        def after_step(self, runner, result, epsilon):
+            if time.perf_counter() - begun > seconds: runner.stop('the clock')
+    with tempfile.TemporaryDirectory() as folder:
+        config = with_values(Config(), {'run.seed': seed, 'run.steps': 10_000_000, 'run.record': False})
+        try: train(config, f'{folder}/run', callbacks=[Until()], say=lambda sentence: None)
+        except Interrupted as stopped: runner = stopped.runner
+        took = time.perf_counter() - begun
+        path, told = Path(folder) / 'run/evaluations.csv', []
+        if path.exists():
+            for row in csv.DictReader(path.open()): told.append(dict(step=int(row['step']), clear_rate=float(row['clear_rate']), x_mean=round(float(row['x_mean']), 1)))
+        agent, _ = load_agent(f'{folder}/run', 'best' if told else 'last')
+        return judged(agent.q_values, runner.step, runner.agent.updates, took, told)
+
+
+def train_theirs(seed, seconds, briefly=False):
+    "The DQN of Stable-Baselines3 with the settings of rl-zoo3 for Atari, for so long."
+    from functools import partial
+    import gymnasium, numpy, torch
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.vec_env import SubprocVecEnv
+    from mario_dqn.env import make_env
+    torch.set_num_threads(CORES)
+    begun, config, selected = time.perf_counter(), Selected.config(), Selected()
+    def clipped(): return gymnasium.wrappers.TransformReward(make_env(config.env), lambda reward: float(numpy.sign(reward)))
+    def values(observations):
+        with torch.no_grad(): return model.q_net(torch.as_tensor(observations)).numpy()
+
+    class Half(BaseCallback):
+        "Plays the selection games, and ends when the time is over."
+        def _on_step(self):
+            every, steps = config.run.eval_interval, self.num_timesteps
+            if steps // every > (steps - GAMES) // every: selected.play(steps, values, lambda: copy.deepcopy(self.model.q_net.state_dict()))
+            return time.perf_counter() - begun < seconds
+
+    games = SubprocVecEnv([clipped] * GAMES)
+    games.seed(seed)
+    starts, explored = (4_000, 30_000 / 10_000_000) if briefly else (100_000, 0.1)
+    model = DQN('CnnPolicy', games, learning_rate=1e-4, buffer_size=FULL, learning_starts=starts, batch_size=32, train_freq=1, gradient_steps=2,
+                target_update_interval=10_000, exploration_fraction=explored, exploration_final_eps=0.1, optimize_memory_usage=True,
+                replay_buffer_kwargs=dict(handle_timeout_termination=False), device='cpu', seed=seed)
+    model.learn(10_000_000, callback=Half(), log_interval=None)
+    games.close()
+    took = time.perf_counter() - begun
+    if selected.weights: model.q_net.load_state_dict(selected.weights)
+    return judged(values, model.num_timesteps, model._n_updates, took, selected.told)
+
+
+TRAININGS = {'ours': train_ours, 'theirs': train_theirs, 'briefly': lambda seed, seconds: train_theirs(seed, seconds, briefly=True)}
+
+def half_hours(pythons, seeds, sides, minutes):
+    "Train every side with every seed; those that are in the table are not trained again."
+    rows = json.loads(TABLE.read_text()) if TABLE.exists() else []
+    for seed in seeds:
+        for side in sides:
+            if any((row['side'], row['seed']) == (side, seed) for row in rows): continue
+            row = dict(side=side, seed=seed) | in_process(pythons['ours' if side == 'ours' else 'theirs'], '--side', side, '--train', str(seed), '--minutes', str(minutes))
+            print({key: value for key, value in row.items() if key != 'selection'}, flush=True)
+            rows = sorted([*rows, row], key=lambda row: (list(TRAININGS).index(row['side']), row['seed']))
+            TABLE.write_text(json.dumps(rows, indent=1) + '\n')
+
+
+def in_process(python, *words):
+    "What a call of this script in a process of its own prints last."
     environment = os.environ | {'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': str(CORES), 'MKL_NUM_THREADS': str(CORES), 'PYTHONWARNINGS': 'ignore'}
-    words = [python, __file__, python, '--side', side, '--seconds', str(seconds)]
+    words = [python, __file__, python, *words]
     done = subprocess.run(words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode: sys.exit(f'{" ".join(words)} failed:\n{done.stdout}{done.stderr}')
     return json.loads(done.stdout.splitlines()[-1])
@@ -129,15 +240,21 @@ def main():
     options.add_argument('python', help='the interpreter of the environment with stable-baselines3')
     options.add_argument('--pairs', type=int, default=3, help='how often each side is measured (default 3)')
     options.add_argument('--seconds', type=float, default=20, help='how long, each time (default 20)')
-    options.add_argument('--side', choices=('ours', 'theirs'), help=argparse.SUPPRESS)  # for the processes that this one starts
+    options.add_argument('--half_hour', type=int, nargs='+', metavar='SEED', help='train each side with these seeds')
+    options.add_argument('--sides', nargs='+', choices=list(TRAININGS), default=list(TRAININGS), help='of --half_hour')
+    options.add_argument('--minutes', type=float, default=30, help='of each training (default 30)')
+    options.add_argument('--side', choices=list(TRAININGS), help=argparse.SUPPRESS)  # for the processes that this one starts
+    options.add_argument('--train', type=int, help=argparse.SUPPRESS)
     args = options.parse_args()
+    pythons, rates = dict(ours=sys.executable, theirs=args.python), dict(ours=[], theirs=[])
     if args.side:
         if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-        print(json.dumps(globals()[args.side](args.seconds)))
+        found = globals()[args.side](args.seconds) if args.train is None else TRAININGS[args.side](args.train, 60 * args.minutes)
+        print(json.dumps(found))
         return
-    pythons, rates = dict(ours=sys.executable, theirs=args.python), dict(ours=[], theirs=[])
+    if args.half_hour: return half_hours(pythons, args.half_hour, args.sides, args.minutes)
     for pair in range(args.pairs):
-        found = {side: measure(side, pythons[side], args.seconds) for side in (('ours', 'theirs') if pair % 2 == 0 else ('theirs', 'ours'))}
+        found = {side: in_process(pythons[side], '--side', side, '--seconds', str(args.seconds)) for side in (('ours', 'theirs') if pair % 2 == 0 else ('theirs', 'ours'))}
         same = [(found[side]['weights'], found[side]['updates']) for side in ('ours', 'theirs')]
         if same[0] != same[1]: sys.exit(f'The work is not the same: (weights, updates in a step) is {same[0]} for ours and {same[1]} for theirs.')
         for side in rates: rates[side].append(found[side]['rate'])
