@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PYTHON_STATE', 'ACTIONS', 'TRAINING', 'SELECTION', 'FINAL', 'MarioEnv', 'env_id', 'JoypadTape', 'tape', 'replay_tape',
            'classic_reward', 'ClassicReward', 'RandomStart', 'action_bytes', 'action_meanings', 'JoypadActions',
-           'FrameSkip', 'SmallGray', 'ShownButtons', 'StuckLimit', 'make_env', 'env_shapes', 'Snapshot', 'snapshot_of',
-           'take_snapshot', 'episode_seed']
+           'FrameSkip', 'SmallGray', 'ShownButtons', 'extend_ground', 'distance', 'NewGround', 'StuckLimit', 'make_env',
+           'env_shapes', 'Snapshot', 'snapshot_of', 'take_snapshot', 'episode_seed']
 
 # %% ../nbs/02_env.ipynb #a520f41c
 import functools, operator
@@ -54,6 +54,14 @@ class MarioEnv(SuperMarioBrosEnv):
 def at_home(self: MarioEnv):
     "Whether the console is still in its level; its memory has the numbers of world and stage."
     return self.ram[0x075f] + 1 == self._target_world and self.ram[0x075c] + 1 == self._target_stage
+
+@patch(as_prop=True)
+def area(self: MarioEnv):
+    "The number of the area in which Mario is: that of the level itself, or of a room behind a pipe."
+    return 32 * self.ram[0x074e] + self.ram[0x074f]
+
+@patch
+def _get_info(self: MarioEnv): return super(MarioEnv, self)._get_info() | {'area': self.area}
 
 @patch(as_prop=True)
 def _flag_get(self: MarioEnv): return self.at_home and super(MarioEnv, self)._flag_get
@@ -289,25 +297,57 @@ class ShownButtons(gymnasium.Wrapper):
         observation, *rest = self.env.step(action)
         return self.draw(observation, self.strips[action]), *rest
 
+# %% ../nbs/02_env.ipynb #02a0a002
+def extend_ground(ground, # [area, first x, largest x] of each area so far, in the order of their first visit
+                  area, # where Mario is
+                  x): # his position in it, in pixels
+    "The ground of an episode one moment later."
+    if all(area != known for known, *_ in ground): return [*ground, [area, x, x]]
+    return [[known, first, max(best, x) if known == area else best] for known, first, best in ground]
+
+def distance(ground): # as above
+    "How far Mario came, in pixels."
+    return ground[0][1] + sum(best - first for _, first, best in ground) + len(ground) - 1
+
+
+# %% ../nbs/02_env.ipynb #02a0a004
+class NewGround(gymnasium.Wrapper):
+    "Adds `info['distance']`: how far Mario came in the episode, over all areas."
+    remembered = ('ground',)
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = self.env.reset(seed=seed, options=options)
+        self.ground = []
+        return observation, self.measure(info)
+
+    def measure(self, info):
+        self.ground = extend_ground(self.ground, info.get('area', 0), info['x_pos'])
+        return info | {'distance': distance(self.ground)}
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, reward, terminated, truncated, self.measure(info)
+
+
 # %% ../nbs/02_env.ipynb #cc68c3f7
 class StuckLimit(gymnasium.Wrapper):
-    "Truncates an episode after `limit` steps without a new largest x position."
+    "Truncates an episode after `limit` steps without new ground."
     remembered = ('best', 'waited')
     def __init__(self,
-                 env, # an environment with 'x_pos' in its info
+                 env, # an environment with 'distance' in its info
                  limit): # steps without progress that are allowed
         super().__init__(env)
         self.limit = check_value(EnvConfig, 'stuck_limit', limit)
 
     def reset(self, *, seed=None, options=None):
         observation, info = self.env.reset(seed=seed, options=options)
-        self.best, self.waited = info['x_pos'], 0
+        self.best, self.waited = info['distance'], 0
         return observation, info
 
     def step(self, action):
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self.waited = 0 if info['x_pos'] > self.best else self.waited + 1
-        self.best = max(self.best, info['x_pos'])
+        self.waited = 0 if info['distance'] > self.best else self.waited + 1
+        self.best = max(self.best, info['distance'])
         return observation, reward, terminated, truncated or self.waited >= self.limit, info
 
 # %% ../nbs/02_env.ipynb #94d4b21c
@@ -325,6 +365,7 @@ def make_env(config): # an `EnvConfig`
     env = SmallGray(env, config.crop_top, config.size)
     if config.show_buttons: env = ShownButtons(env, config.actions)
     env = FrameStackObservation(env, config.stack, padding_type='reset')
+    env = NewGround(env)
     if config.stuck_limit: env = StuckLimit(env, config.stuck_limit)
     return env
 
@@ -349,14 +390,15 @@ class Snapshot(NamedTuple):
     console: object # the state of the console, opaque, 256 KiB
     python: tuple # what the environment remembers on the Python side, see `PYTHON_STATE`
     tape: bytes # one byte for each frame since the level's start
-    x: int # Mario's position
+    area: int # the area in which Mario is
+    x: int # his position in it
     emulators: tuple # the consoles whose memory the state refers to, kept as long as it is used
 
 def snapshot_of(game, # a `MarioEnv`
                 tape): # the bytes of its frames since the level's start
     "The present moment of a bare emulator."
     python, emulators = tuple(getattr(game, name) for name in PYTHON_STATE), {game._env, *game.needed}
-    return Snapshot(game.dump_state(), python, tape, game._x_position, tuple(emulators))
+    return Snapshot(game.dump_state(), python, tape, game.area, game._x_position, tuple(emulators))
 
 def take_snapshot(env): # an environment made by `make_env`
     "The present moment of a game."

@@ -18,8 +18,8 @@ from fastcore.basics import patch
 import numpy as np
 from pydantic import Field, model_validator
 from .settings import ConfigError, Settings, TrainingError, one_line, excerpt
-from .env import (FINAL, MarioEnv, action_meanings, episode_seed, make_env, replay_tape,
-                           take_snapshot, tape)
+from .env import (FINAL, MarioEnv, action_meanings, distance, episode_seed, extend_ground, make_env,
+                           replay_tape, take_snapshot, tape)
 from .games import Game, GameFault, Start, Workers, close_aside, is_replayable, problem, wait_for
 from .run.files import read_text, write_atomic
 
@@ -67,6 +67,12 @@ def protocol(episodes=100, # episodes of the two conditions with chance
             Condition('single', 'one greedy episode', 1, seed)]
 
 # %% ../nbs/08_evaluation.ipynb #e9076c3c
+def _how_far(positions, areas): # of an `Episode`
+    ground = []
+    for area, x in zip(np.zeros_like(positions) if areas is None else areas, positions, strict=True):
+        ground = extend_ground(ground, int(area), int(x))
+    return distance(ground)
+
 @dataclass(frozen=True, eq=False)
 class Episode:
     "One finished episode, which can be replayed from its tape."
@@ -83,8 +89,9 @@ class Episode:
     score: float # classic return, unscaled
     cleared: bool # whether Mario took the flag
     terminated: bool # whether the game ended it, by flag or death; if not, it was truncated
+    areas: np.ndarray | None = None # [T] int64, the area after every agent step; None if all in one
 
-    x = property(lambda self: int(self.positions.max()), doc='The largest position.')
+    x = property(lambda self: _how_far(self.positions, self.areas), doc='How far Mario came, in pixels.')
     length = property(lambda self: len(self.actions), doc='Agent steps.')
     frames = property(lambda self: len(self.tape), doc='Emulator frames.')
 
@@ -99,7 +106,8 @@ class Play:
         self.game, self.player, self.start = game, player, start
         self.epsilon = 1.0 if player is None else epsilon
         self.chance = np.random.default_rng(np.random.SeedSequence((start.seed, 1)))
-        self.actions, self.positions, self.values = [], [], []
+        self.actions, self.values = [], []
+        self.positions, self.areas = [], []
         self.over = self.terminated = False
         self.observation = game.begin(start)
 
@@ -125,6 +133,7 @@ def step(self: Play, values=None): # float32 [A], action values of the present o
     self.observation, self.over, self.terminated = step.observation, step.over, bool(step.terminated)
     self.actions.append(action)
     self.positions.append(step.info.get('x_pos', 0))
+    self.areas.append(step.info.get('area', 0))
     if values is not None: self.values.append(np.array(values, np.float32))
     return step
 
@@ -137,7 +146,7 @@ def episode(self: Play):
         epsilon=self.epsilon, frame_skip=config.frame_skip,
         tape=tape(game.env) if is_replayable(game.env) else b'', actions=np.array(self.actions),
         positions=np.array(self.positions), q_values=np.stack(self.values) if self.values else None,
-        score=game.score, cleared=game.cleared, terminated=self.terminated)
+        score=game.score, cleared=game.cleared, terminated=self.terminated, areas=np.array(self.areas))
 
 # %% ../nbs/08_evaluation.ipynb #d00186c4
 class Lane:
@@ -285,7 +294,8 @@ def save_episode(path, # the file
     "Write an episode as JSON."
     data = {name: getattr(episode, name) for name in episode.__dataclass_fields__}
     data |= dict(tape=episode.tape.hex(), actions=episode.actions.tolist(),
-                 positions=episode.positions.tolist())
+                 positions=episode.positions.tolist(),
+                 areas=None if episode.areas is None else episode.areas.tolist())
     # float64 holds a float32 exactly
     data['q_values'] = None if episode.q_values is None else episode.q_values.astype(float).tolist()
     write_atomic(path, json.dumps(data) + '\n')
@@ -296,11 +306,12 @@ def load_episode(path): # a file of `save_episode`
     try:
         data = json.loads(text)
         if data['q_values'] is not None: data['q_values'] = np.array(data['q_values'], np.float32)
+        if data.get('areas') is not None: data['areas'] = np.array(data['areas'], np.int64)
         data |= dict(tape=bytes.fromhex(data['tape']), actions=np.array(data['actions'], np.int64),
                      positions=np.array(data['positions'], np.int64))
         episode = Episode(**data)
-        counts = [len(array)
-                  for array in (episode.actions, episode.positions, episode.q_values) if array is not None]
+        arrays = episode.actions, episode.positions, episode.q_values, episode.areas
+        counts = [len(array) for array in arrays if array is not None]
         if len(set(counts)) != 1 or counts[0] == 0:
             raise ValueError(f'its lists have lengths {counts}, but must be of one length')
         if episode.q_values is not None and episode.q_values.ndim != 2:

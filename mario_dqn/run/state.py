@@ -104,7 +104,7 @@ def restore_env(env, # an environment made by `make_env`
 # %% ../../nbs/11_state.ipynb #80ba164e
 def _moment_state(snapshot): # a `Snapshot`
     "A snapshot as plain data, without the console."
-    return dict(tape=snapshot.tape.hex(), python=list(snapshot.python), x=snapshot.x)
+    return dict(tape=snapshot.tape.hex(), python=list(snapshot.python), area=snapshot.area, x=snapshot.x)
 
 @patch
 def state(self: TrainingGame):
