@@ -415,7 +415,8 @@ def _note(self: GameVector, step, # `GameStep`
         taken.append(step.snapshot)
     if step.record is None: return
     taken.clear()
-    if not step.record.cleared: self.pool.failures.append(place_of(step.info.get('area', 0), step.info.get('x_pos', 0)))
+    if step.record.cleared: return
+    self.pool.failures.append(place_of(step.info.get('area', 0), step.info.get('x_pos', 0)))
 
 # %% ../nbs/06_games.ipynb #25de0023
 def close_aside(env): # of a game that broke or hangs

@@ -11,7 +11,7 @@ from mario_dqn.env import MarioEnv, make_env
 from mario_dqn.evaluation import Condition, play_episodes
 from mario_dqn.runner import Runner
 from mario_dqn.run.train import build_runner, train
-from mario_dqn.games import GameFault, GameVector, StartPool, TrainingGame
+from mario_dqn.games import GameFault, GameVector, StartPool, TrainingGame, place_of
 from mario_dqn.run.process import GameProcess, ServingProcess, portable
 
 FIELD = EnvConfig(size=42, actions='right_only')
@@ -355,7 +355,7 @@ def test_an_episode_that_ended_is_kept_when_the_next_one_cannot_begin():
         result = games.step_wait()
     assert result.faults == [GameFault(1, 1, 'raised', 'OSError: no console')]
     assert [(record.game, record.episode, record.length, record.terminated) for record in result.episodes] == [(1, 0, 5, False)]
-    assert result.truncated.tolist() == [False, True] and result.reward[1] > 0 and list(games.pool.failures) == [result.episodes[0].x]
+    assert result.truncated.tolist() == [False, True] and result.reward[1] > 0 and list(games.pool.failures) == [place_of(37, result.episodes[0].x)]
     at_its_end, at_a_start = result.next_observation[1], result.observation[1]
     assert (at_its_end != at_its_end[0]).any() and (at_a_start == at_a_start[0]).all()
     assert [(game.episode, game.length) for game in games.games] == [(0, 5), (2, 0)]

@@ -43,7 +43,7 @@ class Onlooker(gymnasium.Wrapper):
 
     def step(self, action):
         result = self.env.step(action)
-        self.show(result[0])
+        self.show(self.unwrapped.picture())                     # within a step `result` has no copy
         return result
 
 def _look_on(env, # made by `make_env`, and already reset
