@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['PYTHON_STATE', 'ACTIONS', 'TRAINING', 'SELECTION', 'FINAL', 'MarioEnv', 'env_id', 'JoypadTape', 'tape', 'replay_tape',
-           'classic_reward', 'ClassicReward', 'RandomStart', 'action_bytes', 'action_meanings', 'JoypadActions',
-           'FrameSkip', 'SmallGray', 'ShownButtons', 'extend_ground', 'distance', 'NewGround', 'StuckLimit', 'make_env',
-           'env_shapes', 'Snapshot', 'snapshot_of', 'take_snapshot', 'episode_seed']
+           'frame_reward', 'classic_reward', 'ClassicReward', 'RandomStart', 'action_bytes', 'action_meanings',
+           'JoypadActions', 'FrameSkip', 'SmallGray', 'ShownButtons', 'extend_ground', 'distance', 'NewGround',
+           'GroundReward', 'StuckLimit', 'make_env', 'env_shapes', 'Snapshot', 'snapshot_of', 'take_snapshot',
+           'episode_seed']
 
 # %% ../nbs/02_env.ipynb #a520f41c
 import functools, operator
@@ -157,14 +158,18 @@ def replay_tape(level, # world and stage
     finally: game.close()
 
 # %% ../nbs/02_env.ipynb #487ca793
-def classic_reward(before, # info of the frame before
-                   after): # info of this frame
-    "The reward of one frame as gym-super-mario-bros defined it until version 7, from -15 to 15."
-    moved = after['x_pos'] - before['x_pos']
+def frame_reward(moved, # pixels to the right
+                 before, # info of the frame before
+                 after): # info of this frame
+    "What a frame is worth in which Mario moved so far, from -15 to 15."
     if abs(moved) > 5: moved = 0  # a jump of the camera, not of Mario
     ticked = min(after['time'] - before['time'], 0)  # the clock only counts up when it is set
     died = -25 if after['is_dying'] or after['is_dead'] else 0
     return float(max(-15, min(15, moved + ticked + died)))  # on single numbers much faster than np.clip
+
+def classic_reward(before, after): # as above
+    "The reward of one frame as gym-super-mario-bros defined it until version 7, from -15 to 15."
+    return frame_reward(after['x_pos'] - before['x_pos'], before, after)
 
 # %% ../nbs/02_env.ipynb #70024fcd
 class ClassicReward(gymnasium.Wrapper):
@@ -329,6 +334,31 @@ class NewGround(gymnasium.Wrapper):
         return observation, reward, terminated, truncated, self.measure(info)
 
 
+# %% ../nbs/02_env.ipynb #02a0a009
+class GroundReward(gymnasium.Wrapper):
+    "Rewards new ground, the clock and death."
+    remembered = ('ground', 'before')
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = self.env.reset(seed=seed, options=options)
+        self.ground = []
+        self.walk(info)
+        return observation, info
+
+    def walk(self, info):
+        "Be where the info says; returns the pixels of new ground."
+        known = distance(self.ground) if self.ground else 0
+        self.ground = extend_ground(self.ground, info.get('area', 0), info['x_pos'])
+        self.before = {'time': info['time']}
+        return distance(self.ground) - known
+
+    def step(self, action):
+        before = self.before
+        observation, _, terminated, truncated, info = self.env.step(action)
+        reward = frame_reward(self.walk(info), before, info)
+        return observation, reward, terminated, truncated, info
+
+
 # %% ../nbs/02_env.ipynb #cc68c3f7
 class StuckLimit(gymnasium.Wrapper):
     "Truncates an episode after `limit` steps without new ground."
@@ -358,6 +388,7 @@ def make_env(config): # an `EnvConfig`
     env = gymnasium.make(env_id(config.level), render_mode='rgb_array', disable_env_checker=True).unwrapped
     env = JoypadTape(env)
     env = ClassicReward(env, replace=config.reward == 'classic')
+    if config.reward == 'ground': env = GroundReward(env)
     env = RandomStart(env, config.noop_max)
     if config.sticky: env = StickyAction(env, config.sticky)
     env = JoypadActions(env, config.actions)

@@ -136,3 +136,29 @@ def test_the_picture_of_a_death_within_a_step_is_kept(): # the frames of a step 
     np.testing.assert_array_equal(step[0], kept)
     picture, *_ = env.unwrapped.step(0)
     assert not np.shares_memory(picture, env.unwrapped.screen)                          # whoever plays frame by frame sees copies
+
+
+def test_a_game_goes_on_with_the_ground_that_it_knew():
+    one, two = (make_env(EnvConfig(reward='ground', sticky=0.0, actions='simple')) for _ in range(2))
+    one.reset(seed=0)
+    for action in [3] * 12 + [6] * 6: observation, *_ = one.step(action)                # right, and some way back
+    state = json.loads(json.dumps(env_state(one)))
+    assert restore_env(two, take_snapshot(one), state, observation)
+    rewards = []
+    for action in [3] * 9:
+        (_, reward, *_, info), (_, other, *_, found) = one.step(action), two.step(action)
+        rewards.append(reward)
+        assert reward == other and info == found
+    assert max(rewards[:4]) <= 0 < max(rewards)                                         # what was left is worth nothing, and then new ground
+
+
+def test_the_largest_x_of_an_episode_counts_each_area():
+    env = make_env(EnvConfig(sticky=0.0, noop_max=0))
+    _, info = env.reset(seed=0)
+    assert (info['area'], info['distance'], info['x_pos']) == (37, 40, 40)
+    levels = {level: MarioEnv(level) for level in ('1-2', '2-2', '8-4')}
+    for level, game in levels.items():
+        game.reset()
+        levels[level] = game.area
+        game.close()
+    assert len({37, *levels.values()}) == 4                                             # underground, under water, a castle
