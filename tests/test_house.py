@@ -90,3 +90,27 @@ def test_a_notebook_stays_small(path): assert path.stat().st_size < 3_000_000
 
 def test_the_readme_is_made_from_the_first_page():
     run(sys.executable, ROOT / 'tests/build_readme.py', '--check')
+
+
+LEVEL, POSITIONS = re.compile(r'[1-8]-[1-4]'), {'x_pos', 'x', 'distance', 'area', 'place', 'position', '_x_position'}
+
+def rules_for_a_level(source):
+    "Where code compares a level with a name, looks one up by it, or compares a position with a number of more than a few pixels."
+    found = []
+    def text(node): return isinstance(node, ast.Constant) and isinstance(node.value, str) and LEVEL.fullmatch(node.value)
+    def far(node): return isinstance(node, ast.Constant) and isinstance(node.value, int) and node.value > 5
+    def named(node): return getattr(node, 'id', getattr(node, 'attr', getattr(node, 'value', None)))
+    for node in ast.walk(ast.parse(source)):
+        looked = [node.slice] if isinstance(node, ast.Subscript) else node.keys if isinstance(node, ast.Dict) else []
+        sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+        inside = [part for side in sides for part in ast.walk(side)]
+        position = any(isinstance(named(part), str) and named(part) in POSITIONS for part in inside)
+        if any(map(text, looked)) or any(map(text, inside)) or position and any(map(far, sides)): found.append(ast.unparse(node))
+    return found
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'mario_dqn').rglob('*.py')), ids=lambda path: path.stem)
+def test_no_module_has_a_rule_for_one_level(path): assert rules_for_a_level(path.read_text(encoding='utf-8')) == []
+
+@pytest.mark.parametrize('line', ["if level == '4-4': pass", "routes = {'7-4': 1}", "limit = limits['8-4']", "if level in ('4-4', '7-4'): pass",
+                                  "if info['x_pos'] > 1024: pass", 'stuck = game.x < 859', 'if 66 == area: pass'])
+def test_a_rule_for_one_level_is_found(line): assert len(rules_for_a_level(line)) == 1
