@@ -5,7 +5,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from mario_dqn.settings import EnvConfig
+from mario_dqn.settings import EnvConfig, LEVELS
 from mario_dqn.env import FrameSkip, JoypadActions, MarioEnv, StuckLimit, make_env, replay_tape, snapshot_of, take_snapshot, tape
 from mario_dqn.run.state import env_state, restore_env
 
@@ -162,3 +162,13 @@ def test_the_largest_x_of_an_episode_counts_each_area():
         levels[level] = game.area
         game.close()
     assert len({37, *levels.values()}) == 4                                             # underground, under water, a castle
+
+
+@pytest.mark.parametrize('level', [level if level in ('1-1', '2-2', '8-4') else pytest.param(level, marks=pytest.mark.full) for level in LEVELS])
+def test_a_delayed_start_kills_nobody(level):
+    env = make_env(EnvConfig(level=level, sticky=0.0))
+    env.reset(seed=0, options={'noops': 30})
+    game = env.unwrapped
+    for _ in range(30): *_, terminated, truncated, info = game.step(0)                 # as long again
+    assert not (terminated or truncated or info['is_dying'] or info['is_dead']) and info['time'] > 290
+    assert f"{info['world']}-{info['stage']}" == level
