@@ -20,10 +20,10 @@ cores. What differs is what each makes of it: there a process for each game, and
 process with two threads for the games, and Keras with one. The sides take turns, each in a fresh process, and the medians are compared. Nothing else should run meanwhile.
 
 With --half_hour each side trains for 30 minutes with the settings that it recommends itself, alone on the same two cores: ours with its
-defaults; theirs with those that rl-zoo3 has for Atari (hyperparams/dqn.yml of DLR-RM/rl-baselines3-zoo at 019107e), its clipped rewards
+defaults; theirs with those that rl-zoo3 has for Atari (hyperparams/dqn.yml of DLR-RM/rl-baselines3-zoo at 22e3ff2, of April 2026), its clipped rewards
 and Nature network included. Of Atari's wrappers only those remain that our game has, too: frame skip, size, stack and actions are ours.
 Eight games in processes of their own take one step each where rl-zoo3 has one game that takes eight, so two updates follow in the place
-of one every four steps. The memory holds as many transitions as half an hour can bring. `briefly` are their settings with the two times that
+of one every four steps. `briefly` are their settings with the two times that
 were made for ten million steps shortened in proportion to ours: learning begins after 4,000 steps, and exploration has decayed after 30,000.
 All sides play 40 selection games every 50,000 steps, which takes of their time, keep the best weights, and play 100 other games with sticky
 actions at the end. Each row goes to experiments/side_by_side.json as it comes.
@@ -126,17 +126,16 @@ def theirs(seconds):
 
 
 TABLE = ROOT / 'experiments/side_by_side.json'
-FULL = 1_000_000 # transitions in rl-zoo3's memory, more than half an hour brings
 
 class Selected:
     "The best weights of selection games, by the same games and in the same order for both sides."
-    def __init__(self): self.rank, self.weights, self.told = (), None, []
+    def __init__(self, seed): self.seed, self.rank, self.weights, self.told = seed, (), None, []
 
     def play(self, step, values, weights): # `values`: a function of observations; `weights`: one that copies the present ones
         from mario_dqn.env import SELECTION
         from mario_dqn.evaluation import Condition, evaluate # and not `select`, whose module imports Keras
         run = self.config().run
-        condition = Condition('selection', 'selection during training', run.eval_episodes, run.seed, sticky=run.eval_sticky)
+        condition = Condition('selection', 'selection during training', run.eval_episodes, self.seed, sticky=run.eval_sticky)
         numbers, _ = evaluate(values, self.config().env, condition, games=GAMES, threads=CORES, purpose=SELECTION)
         self.told.append(dict(step=step, clear_rate=numbers['clear_rate'], x_mean=round(numbers['x_mean'], 1)))
         rank = numbers['clear_rate'], numbers['score_mean']
@@ -187,7 +186,7 @@ def train_theirs(seed, seconds, briefly=False):
     from stable_baselines3.common.vec_env import SubprocVecEnv
     from mario_dqn.env import make_env
     torch.set_num_threads(CORES)
-    begun, config, selected = time.perf_counter(), Selected.config(), Selected()
+    begun, config, selected = time.perf_counter(), Selected.config(), Selected(seed)
     def clipped(): return gymnasium.wrappers.TransformReward(make_env(config.env), lambda reward: float(numpy.sign(reward)))
     def values(observations):
         with torch.no_grad(): return model.q_net(torch.as_tensor(observations)).numpy()
@@ -202,9 +201,8 @@ def train_theirs(seed, seconds, briefly=False):
     games = SubprocVecEnv([clipped] * GAMES)
     games.seed(seed)
     starts, explored = (4_000, 30_000 / 10_000_000) if briefly else (100_000, 0.1)
-    model = DQN('CnnPolicy', games, learning_rate=1e-4, buffer_size=FULL, learning_starts=starts, batch_size=32, train_freq=1, gradient_steps=2,
-                target_update_interval=10_000, exploration_fraction=explored, exploration_final_eps=0.1, optimize_memory_usage=True,
-                replay_buffer_kwargs=dict(handle_timeout_termination=False), device='cpu', seed=seed)
+    model = DQN('CnnPolicy', games, learning_rate=1e-4, buffer_size=100_000, learning_starts=starts, batch_size=32, train_freq=1, gradient_steps=2,
+                target_update_interval=1000, exploration_fraction=explored, exploration_final_eps=0.01, device='cpu', seed=seed)
     model.learn(10_000_000, callback=Half(), log_interval=None)
     games.close()
     took = time.perf_counter() - begun

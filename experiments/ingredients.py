@@ -6,8 +6,10 @@ Usage: python experiments/ingredients.py [--seeds N …] [--steps N] [--variants
 Every run is a whole training with one thread for the network and one for the games; two of them go on side by side, since only steps count
 here. Every 25,000 agent steps the weights play 40 games with sticky actions, on the seeds for selection. After each run its rows go to
 experiments/ingredients.csv; rows of other variants and seeds stay. A run whose rows are in the table is not repeated, one that was broken
-off goes on, so the script can be stopped and started again. `--areas` prints, for what the table holds, the area under the clear rate and
-the clear rate of the last two evaluations, beside those of the defaults with the same seeds.
+off goes on, so the script can be stopped and started again. `--areas` prints a line for each run of the table, with the area under its
+clear rate and the clear rate of the last two evaluations, beside those of the run that it is to be compared with: the defaults with the same
+seed, but for Munchausen, which has no use for Double, `no double`. Two variants take away what belongs together: the histogram and the
+normalisation, and the slow target that plays with its slow steps.
 
 Some variants are more than a setting: the functions below put them in the place of parts of the agent, in the process of one run only.
 """
@@ -112,15 +114,15 @@ def collect(name, seed, folder):
 
 def one(name, seed, steps, folder):
     "Do one run in this process, or go on with it."
-    from mario_dqn.run.files import RunFolder, load_config
+    from mario_dqn.run.files import RunFolder, stage
     from mario_dqn.run.train import go_on, train
     from mario_dqn.settings import Config, with_values
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if name in PATCHES: PATCHES[name]()
     values = {'run.seed': seed, 'run.steps': steps, 'run.eval_interval': EVERY, 'run.eval_episodes': 40, 'run.threads': 1,
               'run.game_threads': 1, 'run.record': False, **VARIANTS[name]}
-    if RunFolder(folder).config.exists(): go_on(folder)
-    else: train(with_values(Config(), values), folder)
+    if not RunFolder(folder).config.exists(): train(with_values(Config(), values), folder)
+    elif stage(RunFolder(folder)) == 'training': go_on(folder)
 
 
 def begin(name, seed, steps, folder):
@@ -131,7 +133,7 @@ def begin(name, seed, steps, folder):
 
 
 def areas():
-    "A line for each variant: means over its seeds, and the differences to the defaults with the same seeds."
+    "A line for each run, with the differences to the one that it is compared with."
     found = table()
     def measured(run): # area under the clear rate, and clear rate of the last two evaluations, in %
         rates = [100 * float(row['clear_rate']) for row in found[run]]
@@ -140,7 +142,8 @@ def areas():
         seeds = [seed for variant, seed in found if variant == name]
         for seed in seeds:
             area, last = measured((name, seed))
-            usual = measured(('everything', seed)) if ('everything', seed) in found else (float('nan'),) * 2
+            other = 'no double' if name == 'munchausen' else 'everything', seed
+            usual = measured(other) if other in found else (float('nan'),) * 2
             print(f'{name:20} seed {seed}  area {area:5.1f} ({area - usual[0]:+5.1f})  last two {last:5.1f} ({last - usual[1]:+5.1f})')
 
 
@@ -162,8 +165,10 @@ def main():
     with ThreadPoolExecutor(arguments.side_by_side) as pool:
         calls = {pool.submit(begin, name, seed, arguments.steps, folder): (name, seed, folder) for (name, seed), folder in runs.items()}
         for call in as_completed(calls):
-            call.result()
             name, seed, folder = calls[call]
+            if call.exception():
+                print(f'{name}, seed {seed} failed: {call.exception()}; see {folder}.log', flush=True)
+                continue
             write(table() | {(name, seed): list(collect(name, seed, folder))})
             print(f'{name}, seed {seed}: {folder}', flush=True)
     print(f'The table is {TABLE}')

@@ -146,7 +146,7 @@ def update_by_tensorflow(learner): # as above
     variables = learner.trainable_variables
     learner.optimizer.build(variables)
 
-    @function(autograph=False, reduce_retracing=True)
+    @function(autograph=False, reduce_retracing=True, jit_compile=learner.jit_compile)
     def update(batch):
         with GradientTape() as recorded:
             loss = learner.compute_loss(batch, y_pred=learner(batch, training=True))

@@ -253,14 +253,17 @@ class FrameSkip(gymnasium.Wrapper):
         self.frames = check_value(EnvConfig, 'frame_skip', frames)
 
     def step(self, action):
-        total = 0.0
-        for frame in range(1, self.frames + 1):
-            self.unwrapped.look = frame == self.frames
-            observation, reward, terminated, truncated, info = self.env.step(action)
-            total += reward
-            if terminated or truncated: break
+        total, game = 0.0, self.unwrapped
+        try:
+            for frame in range(1, self.frames + 1):
+                game.look = frame == self.frames
+                observation, reward, terminated, truncated, info = self.env.step(action)
+                total += reward
+                if terminated or truncated: break
+        finally: game.look = True
         if frame < self.frames: observation = observation.copy()     # the end came sooner
         return observation, total, terminated, truncated, info
+
 
 # %% ../nbs/02_env.ipynb #93bbcec6
 class SmallGray(gymnasium.ObservationWrapper):
@@ -353,8 +356,8 @@ class GroundReward(gymnasium.Wrapper):
         return distance(self.ground) - known
 
     def step(self, action):
-        before = self.before
         observation, _, terminated, truncated, info = self.env.step(action)
+        before = self.before
         reward = frame_reward(self.walk(info), before, info)
         return observation, reward, terminated, truncated, info
 

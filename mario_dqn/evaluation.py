@@ -109,6 +109,7 @@ class Play:
         self.actions, self.values = [], []
         self.positions, self.areas = [], []
         self.over = self.terminated = False
+        self.replayable = is_replayable(game.env)
         self.observation = game.begin(start)
 
 @patch
@@ -133,7 +134,7 @@ def step(self: Play, values=None): # float32 [A], action values of the present o
     self.observation, self.over, self.terminated = step.observation, step.over, bool(step.terminated)
     self.actions.append(action)
     self.positions.append(step.info.get('x_pos', 0))
-    self.areas.append(step.info.get('area', 0))
+    self.areas.append(step.info['area'] if self.replayable else 0)
     if values is not None: self.values.append(np.array(values, np.float32))
     return step
 
@@ -144,7 +145,7 @@ def episode(self: Play):
     return Episode(
         level=config.level, seed=self.start.seed, noops=self.start.noops, sticky=config.sticky,
         epsilon=self.epsilon, frame_skip=config.frame_skip,
-        tape=tape(game.env) if is_replayable(game.env) else b'', actions=np.array(self.actions),
+        tape=tape(game.env) if self.replayable else b'', actions=np.array(self.actions),
         positions=np.array(self.positions), q_values=np.stack(self.values) if self.values else None,
         score=game.score, cleared=game.cleared, terminated=self.terminated, areas=np.array(self.areas))
 

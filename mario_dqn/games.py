@@ -54,6 +54,7 @@ def begin(self: Game, start): # a `Start`
     if start.level not in (None, self.config.level): self._change_level(start.level)
     observation, self.info = self.env.reset(seed=start.seed, options=start.options())
     self.length, self.total, self.x = 0, 0.0, how_far(self.info)
+    self.area = self.info.get('area')
     return observation
 
 @patch
@@ -86,6 +87,7 @@ def step(self: Game, action): # number of the action
     self.length += 1
     self.total += step.reward
     self.x = max(self.x, how_far(step.info))
+    self.area = step.info.get('area')
     return step
 
 # %% ../nbs/06_games.ipynb #49c5fd80
@@ -119,7 +121,8 @@ class StartPool:
         "The last snapshot before a point 32 to 320 pixels before a failure; None for the level's start."
         if not self.failures: return None
         failure = self.failures[rng.integers(len(self.failures))]
-        wanted, begins = failure - rng.integers(32, 321), failure // WIDEST * WIDEST
+        begins = failure // WIDEST * WIDEST                     # of its area; the first pixels are the entry
+        wanted = max(failure - rng.integers(32, 321), begins)
         behind = [place for place in self.snapshots if begins <= place * self.spacing <= wanted]
         return self.snapshots[max(behind)] if behind else None
 
@@ -134,7 +137,7 @@ class EpisodeRecord(NamedTuple):
     episode: int # number of the episode in this game
     start: str # 'level', or 'middle' if it began at a snapshot
     score: float # unscaled classic return
-    x: int # largest x position
+    x: int # how far Mario came, in pixels
     cleared: bool # whether Mario reached the flag
     terminated: bool # False if it was truncated
     length: int # agent steps
@@ -150,7 +153,8 @@ class TrainingGame(Game):
                  make=make_env): # a function of the `EnvConfig` that makes the environment
         super().__init__(config, make)
         self.number, self.seed, self.episode = number, seed, -1
-        self.middle_starts = middle_starts if is_replayable(self.env) else 0.0
+        self.replayable = is_replayable(self.env)
+        self.middle_starts = middle_starts if self.replayable else 0.0
 
 @patch
 def begin_next(self: TrainingGame, pool): # a `StartPool`, which is only read
@@ -174,6 +178,7 @@ class GameStep(NamedTuple):
     snapshot: object # a `Snapshot` for the pool, or None
     record: EpisodeRecord | None # of the episode that ended
     error: Exception | None = None # why the next episode could not begin; `observation` is that of the end
+    place: int = 0 # where the action led to, as `place_of` has it
 
 # %% ../nbs/06_games.ipynb #105a5989
 @patch
@@ -186,16 +191,18 @@ def record(self: TrainingGame, terminated): # whether the game ended it
 def play(self: TrainingGame, action, # number of the action
          pool): # a `StartPool`, which is only read
     "One agent step, and the beginning of the next episode if this one ended; a `GameStep`; raises as `step`."
-    best, step = self.x, self.step(action)
+    best, area, step = self.x, self.area, self.step(action)
     advanced = how_far(step.info) // pool.spacing > best // pool.spacing
+    advanced = advanced or self.area != area
     due = self.middle_starts > 0 and advanced and not step.over
+    place = place_of(step.info['area'], step.info['x_pos']) if self.replayable else 0
     snapshot = take_snapshot(self.env) if due else None
     observation, record, error = step.observation, None, None
     if step.over:
         record = self.record(step.terminated)
         try: observation = self.begin_next(pool)
         except Exception as e: error = e  # the finished episode is none the worse for it
-    return GameStep(observation, *step, snapshot, record, error)
+    return GameStep(observation, *step, snapshot, record, error, place)
 
 # %% ../nbs/06_games.ipynb #75bd2f37
 class Workers:
@@ -415,8 +422,7 @@ def _note(self: GameVector, step, # `GameStep`
         taken.append(step.snapshot)
     if step.record is None: return
     taken.clear()
-    if step.record.cleared: return
-    self.pool.failures.append(place_of(step.info.get('area', 0), step.info.get('x_pos', 0)))
+    if not step.record.cleared: self.pool.failures.append(step.place)
 
 # %% ../nbs/06_games.ipynb #25de0023
 def close_aside(env): # of a game that broke or hangs

@@ -183,8 +183,8 @@ class EnvConfig(Settings):
     size: int = Field(68, ge=36, le=240, description='height and width of an observation, in pixels')
     stack: int = Field(4, ge=1, le=16, description='frames in an observation')
     reward: Literal['classic', 'ground', 'library'] = Field(
-        'classic', description='reward of a frame: classic; ground, which pays for new ground alone; or '
-                               'library, that of gym-super-mario-bros 9')
+        'classic', description='reward of a frame: classic; ground, with new ground in the place of '
+                               'movement; or library, that of gym-super-mario-bros 9')
     sticky: float = Field(
         0.25, ge=0.0, le=0.99, description='probability that a frame repeats the buttons of the frame before')
     noop_max: int = Field(

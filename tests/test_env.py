@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mario_dqn.settings import EnvConfig, LEVELS
-from mario_dqn.env import FrameSkip, JoypadActions, MarioEnv, StuckLimit, make_env, replay_tape, snapshot_of, take_snapshot, tape
+from mario_dqn.env import FrameSkip, JoypadActions, JoypadTape, MarioEnv, StuckLimit, make_env, replay_tape, snapshot_of, take_snapshot, tape
 from mario_dqn.run.state import env_state, restore_env
 
 PLAYING, CLEARED, WORLD, STAGE = 0x0770, 2, 0x075f, 0x075c  # places in the memory of the console
@@ -126,12 +126,12 @@ def test_two_wrappers_of_one_class_keep_two_states_and_ones_own_says_what_it_rem
 
 
 def test_the_picture_of_a_death_within_a_step_is_kept(): # the frames of a step that nobody looks at are not copied
-    env = FrameSkip(JoypadActions(MarioEnv(), 'right_only'), 7)
+    env = FrameSkip(JoypadActions(JoypadTape(MarioEnv()), 'right_only'), 7)
     env.reset()
     while not (step := env.step(1))[2]: pass                                            # walks into the first enemy
     screen, kept = env.unwrapped.screen, step[0].copy()
     np.testing.assert_array_equal(step[0], screen)
-    assert not np.shares_memory(step[0], screen) and not env.unwrapped.look             # so it died before the seventh frame
+    assert not np.shares_memory(step[0], screen) and len(tape(env)) % 7                 # so it died before the seventh frame
     env.reset()
     np.testing.assert_array_equal(step[0], kept)
     picture, *_ = env.unwrapped.step(0)
@@ -172,3 +172,15 @@ def test_a_delayed_start_kills_nobody(level):
     for _ in range(30): *_, terminated, truncated, info = game.step(0)                 # as long again
     assert not (terminated or truncated or info['is_dying'] or info['is_dead']) and info['time'] > 290
     assert f"{info['world']}-{info['stage']}" == level
+
+
+def test_a_step_that_fails_leaves_a_console_that_copies_its_screen():
+    env = FrameSkip(JoypadActions(MarioEnv(), 'right_only'), 4)
+    env.reset()
+    with pytest.raises(ValueError, match='action is 99'): env.step(99)
+    picture, *_ = env.unwrapped.step(0)
+    assert not np.shares_memory(picture, env.unwrapped.screen)
+
+@pytest.mark.parametrize('reward', ['classic', 'ground', 'library'])
+def test_a_step_before_the_first_reset_says_so(reward):
+    with pytest.raises(gymnasium.error.ResetNeeded): make_env(EnvConfig(reward=reward, sticky=0.0)).step(0)

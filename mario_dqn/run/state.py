@@ -110,7 +110,7 @@ def _moment_state(snapshot): # a `Snapshot`
 def state(self: TrainingGame):
     "The game in mid-episode, as plain data; `env` and `moment` are None where a tape cannot play it again."
     counts = dict(episode=self.episode, start=self.start, length=self.length, total=float(self.total),
-                  x=int(self.x))
+                  x=int(self.x), area=self.area)
     if not is_replayable(self.env): return counts | dict(env=None, moment=None)
     return counts | dict(env=env_state(self.env), moment=_moment_state(take_snapshot(self.env)))
 
@@ -119,7 +119,7 @@ def restore(self: TrainingGame, state, # as above
             snapshot, # the `Snapshot` of its moment, or None
             observation): # the last one, uint8 [stack, size, size]
     "Put a game back into mid-episode; returns whether it shows what it showed."
-    for name in ('episode', 'start', 'length', 'total', 'x'): setattr(self, name, state[name])
+    for name in ('episode', 'start', 'length', 'total', 'x', 'area'): setattr(self, name, state[name])
     return snapshot is not None and restore_env(self.env, snapshot, state['env'], observation)
 
 # %% ../../nbs/11_state.ipynb #26827033

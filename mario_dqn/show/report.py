@@ -38,7 +38,7 @@ COLUMNS = {
         beyond_bins='share of the targets that lie beyond the bins of the histogram and cannot be learned, '
                     '0 to 1, mean of the interval; empty for plain numbers',
         score_100="score, mean of the last 100 training episodes from the level's start; empty if none yet",
-        x_100='largest x position of those episodes, in pixels, mean',
+        x_100='how far Mario came in those episodes, in pixels, mean',
         clear_100='share of those episodes that reached the flag, 0 to 1',
         replay='transitions in the replay buffer'),
     'episodes.csv': dict(
@@ -47,7 +47,7 @@ COLUMNS = {
         episode="number of the episode in its game, from 0",
         start="level: began at the level's start; middle: began where the agent lately died",
         score='classic return of the episode, unscaled',
-        x='largest x position, in pixels',
+        x='how far Mario came, in pixels: the largest x, or the new ground of all areas',
         cleared='1 if the flag was reached, else 0',
         terminated='1 if it ended by death or flag, 0 if it was truncated',
         length='length, in agent steps',
@@ -63,7 +63,7 @@ COLUMNS = {
         sticky='probability that a frame repeats the buttons of the frame before',
         score_mean='score, mean of the episodes',
         score_iqm='score, mean of the middle half of the episodes',
-        x_mean='largest x position, in pixels, mean of the episodes',
+        x_mean='how far Mario came, in pixels, mean of the episodes',
         clear_rate='share of episodes that reached the flag, 0 to 1',
         best='1 if better than all earlier ones, else 0'),
 }
@@ -192,9 +192,9 @@ def draw_run(axes, # the four panels
 # %% ../../nbs/23_report.ipynb #2b88610c
 def flag_position(runs): # of `_training_data`
     "Where cleared training episodes end, in pixels; None if there are none, or of several levels."
-    cleared = [run['episodes']['x'][run['episodes']['cleared'] == 1] for run in runs]
-    same_level = len({run['level'] for run in runs}) == 1
-    return float(np.median(np.concatenate(cleared))) if same_level and any(map(len, cleared)) else None
+    cleared = np.concatenate([run['episodes']['x'][run['episodes']['cleared'] == 1] for run in runs])
+    cleared, levels = cleared[np.isfinite(cleared)], {run['level'] for run in runs}
+    return float(np.median(cleared)) if len(levels) == 1 and None not in levels and len(cleared) else None
 
 def _dress(axes, # the four panels
            last_step, # where the axis of steps ends
@@ -286,7 +286,7 @@ OUTCOMES = dict(killed='#d55e00', stuck='#e69f00', cleared='#009e73')  # how an 
 
 class Ends(NamedTuple):
     "How far episodes came, and what ended them."
-    x: np.ndarray # [N] float64, the largest position, in pixels
+    x: np.ndarray # [N] float64, how far Mario came, in pixels
     outcome: np.ndarray # [N] str, a key of `OUTCOMES`
 
 def ends_of(episodes): # the file episodes.csv of a run, or a list of `Episode`
@@ -294,7 +294,7 @@ def ends_of(episodes): # the file episodes.csv of a run, or a list of `Episode`
     names = ('x', 'cleared', 'terminated')
     if isinstance(episodes, (str, Path)):
         rows = read_rows(episodes, needed=COLUMNS['episodes.csv'])
-        # the game has two bytes for a position
+        # an area has two bytes for a position, and few levels have more than one
         usable = (rows['start'] == 'level') & (rows['x'] >= 0) & (rows['x'] < 2**16)
         x, cleared, terminated = (rows[name][usable] for name in names)
     else:
