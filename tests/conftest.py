@@ -25,11 +25,6 @@ def pytest_configure(config):
     config.traces = traces()  # how the tree was before the first test
 
 
-def pytest_xdist_auto_num_workers(config): # of xdist
-    "Three workers, since tests also wait, for browsers, clusters and processes; two where the memory is less than 4 GB for each."
-    return 3 if os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') > 12e9 else 2
-
-
 def is_worker(config): return hasattr(config, 'workerinput')
 
 
