@@ -154,7 +154,6 @@ def update_by_tensorflow(learner): # as above
         return [each.value.read_value() for each in learner.told]
     return lambda batch: [each.numpy() for each in update(batch)]
 
-
 # %% ../nbs/05_agent.ipynb #82229182
 class UpdateResult(NamedTuple):
     "What an update tells."

@@ -264,7 +264,6 @@ class FrameSkip(gymnasium.Wrapper):
         if frame < self.frames: observation = observation.copy()     # the end came sooner
         return observation, total, terminated, truncated, info
 
-
 # %% ../nbs/02_env.ipynb #93bbcec6
 class SmallGray(gymnasium.ObservationWrapper):
     "Cuts the top off a colour picture, makes it gray, and shrinks it to a square, uint8 [size, size]."
@@ -317,7 +316,6 @@ def distance(ground): # as above
     "How far Mario came, in pixels."
     return ground[0][1] + sum(best - first for _, first, best in ground) + len(ground) - 1
 
-
 # %% ../nbs/02_env.ipynb #02a0a004
 class NewGround(gymnasium.Wrapper):
     "Adds `info['distance']`: how far Mario came in the episode, over all areas."
@@ -336,31 +334,23 @@ class NewGround(gymnasium.Wrapper):
         observation, reward, terminated, truncated, info = self.env.step(action)
         return observation, reward, terminated, truncated, self.measure(info)
 
-
 # %% ../nbs/02_env.ipynb #02a0a009
 class GroundReward(gymnasium.Wrapper):
     "Rewards new ground, the clock and death."
-    remembered = ('ground', 'before')
+    remembered = ('before',)
 
     def reset(self, *, seed=None, options=None):
         observation, info = self.env.reset(seed=seed, options=options)
-        self.ground = []
-        self.walk(info)
+        self.remember(info)
         return observation, info
 
-    def walk(self, info):
-        "Be where the info says; returns the pixels of new ground."
-        known = distance(self.ground) if self.ground else 0
-        self.ground = extend_ground(self.ground, info.get('area', 0), info['x_pos'])
-        self.before = {'time': info['time']}
-        return distance(self.ground) - known
+    def remember(self, info): self.before = {name: info[name] for name in ('distance', 'time')}
 
     def step(self, action):
         observation, _, terminated, truncated, info = self.env.step(action)
-        before = self.before
-        reward = frame_reward(self.walk(info), before, info)
+        reward = frame_reward(info['distance'] - self.before['distance'], self.before, info)
+        self.remember(info)
         return observation, reward, terminated, truncated, info
-
 
 # %% ../nbs/02_env.ipynb #cc68c3f7
 class StuckLimit(gymnasium.Wrapper):
@@ -391,7 +381,7 @@ def make_env(config): # an `EnvConfig`
     env = gymnasium.make(env_id(config.level), render_mode='rgb_array', disable_env_checker=True).unwrapped
     env = JoypadTape(env)
     env = ClassicReward(env, replace=config.reward == 'classic')
-    if config.reward == 'ground': env = GroundReward(env)
+    if config.reward == 'ground': env = GroundReward(NewGround(env))
     env = RandomStart(env, config.noop_max)
     if config.sticky: env = StickyAction(env, config.sticky)
     env = JoypadActions(env, config.actions)

@@ -294,7 +294,7 @@ def ends_of(episodes): # the file episodes.csv of a run, or a list of `Episode`
     names = ('x', 'cleared', 'terminated')
     if isinstance(episodes, (str, Path)):
         rows = read_rows(episodes, needed=COLUMNS['episodes.csv'])
-        # an area has two bytes for a position, and few levels have more than one
+        # an area has two bytes for a position
         usable = (rows['start'] == 'level') & (rows['x'] >= 0) & (rows['x'] < 2**16)
         x, cleared, terminated = (rows[name][usable] for name in names)
     else:
