@@ -58,11 +58,12 @@ class Condition(Settings):
         return self.sticky > 0 or self.epsilon > 0
 
 # %% ../nbs/08_evaluation.ipynb #51b68756
-def protocol(episodes=100, # episodes of the two conditions with chance
+def protocol(episodes=100, # episodes of the two conditions with chance, and start delays, 31 at most
              seed=0): # their seeds derive from it
     "The four conditions of an evaluation, the headline first."
+    delays = min(episodes, 31)
     return [Condition('sticky', 'sticky actions, 25 %', episodes, seed, sticky=0.25),
-            Condition('noops', 'start delays of 0 to 30 frames', 31, seed, noops='all'),
+            Condition('noops', f'start delays of 0 to {delays - 1} frames', delays, seed, noops='all'),
             Condition('epsilon', 'random actions, 2 %', episodes, seed, epsilon=0.02),
             Condition('single', 'one greedy episode', 1, seed)]
 

@@ -1,5 +1,5 @@
 """What several tests use: a process of its own for what changes a whole process, and a run that is over in seconds."""
-import contextlib, copy, fcntl, json, os, shutil, subprocess, sys, tempfile
+import contextlib, fcntl, json, os, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 import pytest
@@ -111,22 +111,8 @@ def command(python):
 
 
 @pytest.fixture(scope='session')
-def one_game_each():
-    "Patches the protocol: each of its conditions is measured by one game, the 31 start delays too."
-    from mario_dqn.run import measure
-    usual = measure.protocol
-    def brief(*episodes): return [copy.replace(condition, episodes=1) for condition in usual(*episodes)]
-    @contextlib.contextmanager
-    def patch():
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            monkeypatch.setattr(measure, 'protocol', brief)
-            yield
-    return patch
-
-
-@pytest.fixture(scope='session')
 def short():
     "The settings of a run that is over in seconds."
     return with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 200, 'run.eval_episodes': 1, 'run.final_episodes': 1, 'run.record': False,
-                                        'run.games': 2, 'run.games_on': 'threads', 'env.frame_skip': 2, 'env.stuck_limit': 10,
+                                        'run.games': 2, 'run.games_on': 'threads', 'env.frame_skip': 1, 'env.stuck_limit': 10,
                                         'agent.precision': 'float32', 'agent.dueling': False, 'agent.layer_norm': False})

@@ -89,7 +89,8 @@ import signal
 class Stop(Callback):
     def after_step(self, runner, result, epsilon):
         if runner.step == 296: runner.stop(signal.SIGINT)
-config = with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 400, 'run.record': False, 'agent.precision': 'float32'})
+config = with_values(preset('tiny'), {'run.steps': 400, 'run.eval_interval': 400, 'run.eval_episodes': 1, 'run.record': False, 'run.games_on': 'threads',
+                                      'agent.precision': 'float32', 'agent.value_bins': 0, 'agent.dueling': False})
 try: train(config, sys.argv[1], callbacks=[Stop()]) if sys.argv[2] == 'begin' else go_on(sys.argv[1])
 except Interrupted: pass
 '''

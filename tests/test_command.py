@@ -18,20 +18,20 @@ pytestmark = pytest.mark.xdist_group('command')                                 
 
 
 @pytest.fixture(scope='module')
-def run(tmp_path_factory, one_game_each):
+def run(tmp_path_factory):
     "A finished run, in a folder whose name has a space and an apostrophe."
     folder = RunFolder(tmp_path_factory.mktemp('runs') / "o'neil's run")
-    with one_game_each(): assert main(['train', *SHORT, '--out', str(folder.path)]) == 0
+    assert main(['train', *SHORT, '--out', str(folder.path)]) == 0
     return folder
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, capsys, one_game_each):
+def here(tmp_path, monkeypatch, capsys):
     "Runs a command in this process, in an empty folder; returns what `subprocess.run` does."
     monkeypatch.chdir(tmp_path)
     def call(*words):
         capsys.readouterr()
-        with one_game_each(): code = main([str(word) for word in words])
+        code = main([str(word) for word in words])
         return types.SimpleNamespace(returncode=code, **dict(zip(('stdout', 'stderr'), capsys.readouterr())))
     return call
 
@@ -235,7 +235,7 @@ def test_the_list_has_the_runs_that_lie_below_save(called, run, other):
 def test_the_protocol_has_four_conditions(called, run):
     code, out, err = called('evaluate', '--path', run.path, '--protocol', '--episodes', 1, '--json')
     numbers = json.loads(out)
-    assert code == 0 and numbers['name'] == 'sticky' and [c['episodes'] for c in numbers['players'][0]['conditions']] == [1, 31, 1, 1]
+    assert code == 0 and numbers['name'] == 'sticky' and [c['episodes'] for c in numbers['players'][0]['conditions']] == [1, 1, 1, 1]
 
 def test_a_condition_of_ones_own_is_named_after_what_is_in_it(called, run):
     code, out, err = called('evaluate', '--path', run.path, '--episodes', 2, '--epsilon', 0.5, '--noops', 3, '--json')

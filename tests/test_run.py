@@ -32,13 +32,7 @@ def broken_off(config, path, at=200, **options):
 def rows(path):
     with open(path, newline='') as file: return list(csv.DictReader(file))
 
-PROTOCOL = evaluation.protocol
-
 def quiet(sentence): pass
-
-@pytest.fixture(autouse=True)
-def _brief(one_game_each):
-    with one_game_each(): yield
 
 
 # going on
@@ -253,7 +247,7 @@ def test_an_environment_that_is_no_mario_is_learned_in_a_whole_run(short, tmp_pa
 
 def test_kept_rows_of_players_that_do_not_learn_are_what_would_be_measured():
     config = preset('default')
-    kept = evaluation.find_baselines(config.env, PROTOCOL(config.run.final_episodes))
+    kept = evaluation.find_baselines(config.env, evaluation.protocol(config.run.final_episodes))
     assert [row['name'] for row in kept] == ['random', 'right', 'tape']
-    fresh = evaluation.run_protocol([evaluation.Player('right', 'always right and run', [0])], config.env, PROTOCOL(100)[3:])['players'][0]['conditions'][0]
+    fresh = evaluation.run_protocol([evaluation.Player('right', 'always right and run', [0])], config.env, evaluation.protocol()[3:])['players'][0]['conditions'][0]
     assert kept[1]['conditions'][3] == json.loads(json.dumps(fresh))
