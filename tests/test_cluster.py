@@ -196,7 +196,7 @@ if __name__ == '__main__':
 @pytest.mark.parametrize('form', ['short', pytest.param('full', marks=pytest.mark.full)])
 def test_games_on_actors_give_the_numbers_of_a_process_and_one_that_dies_is_replaced(tmp_path, python, short, promise, form):
     from mario_dqn.settings import to_toml, with_values
-    config = with_values(short, {'run.games': 4, 'agent.learning_starts': 64, 'run.checkpoint_interval': 120, 'run.steps': 320})
+    config = with_values(short, {'run.games': 4, 'env.frame_skip': 2, 'agent.learning_starts': 64, 'run.checkpoint_interval': 120, 'run.steps': 320})
     done = python(GAMES, tmp_path, to_toml(config), form)
     assert done.returncode == 0 and done.stderr == '', done.stderr
     for other in ('ray-threads', 'ray', 'process-ray')[:3 if form == 'full' else 1]: assert_same_run(tmp_path / 'process', tmp_path / other)

@@ -5,7 +5,7 @@ import pytest
 
 from house import BIN, call, notebooks, run
 
-OTHERS = {'jax': ('04',), 'torch': ('04', '05')}  # the chapters that are always tested on other backends too; test_agent.py tries updates on all
+OTHERS = {'jax': (), 'torch': ('04', '05')}  # the chapters that are always tested on other backends too; test_agent.py tries updates on all
 def backends(path): # of a notebook
     yield pytest.param(path, 'tensorflow', id=f'{path.stem}-tensorflow')
     for backend, chapters in OTHERS.items():

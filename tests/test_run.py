@@ -62,7 +62,7 @@ def test_what_may_change_may_change(short, tmp_path):
     assert outcome == 'finished' and runner.step == 500 and [int(row['step']) for row in rows(folder.metrics)][-3:] == [400, 450, 500]
 
 def test_a_kept_checkpoint_makes_a_finished_run_longer_exactly(short, tmp_path):
-    kept = with_values(short, {'run.keep_checkpoint': True, 'run.checkpoint_interval': 100, 'run.games_on': 'process', 'agent.dueling': True, 'agent.layer_norm': True})
+    kept = with_values(short, {'run.keep_checkpoint': True, 'run.checkpoint_interval': 100, 'agent.dueling': True, 'agent.layer_norm': True})
     train(kept, tmp_path / 'run', say=quiet)
     folder = RunFolder(tmp_path / 'run')
     assert stage(folder) == 'measuring' and newest_checkpoint(folder.checkpoints)[0].step == 400
