@@ -138,7 +138,7 @@ class Selected:
         condition = Condition('selection', 'selection during training', run.eval_episodes, self.seed, sticky=run.eval_sticky)
         numbers, _ = evaluate(values, self.config().env, condition, games=GAMES, threads=CORES, purpose=SELECTION)
         self.told.append(dict(step=step, clear_rate=numbers['clear_rate'], x_mean=round(numbers['x_mean'], 1)))
-        rank = numbers['clear_rate'], numbers['score_mean']
+        rank = numbers['clear_rate'], numbers['x_mean']
         if rank > self.rank: self.rank, self.weights = rank, weights()
 
     @staticmethod

@@ -20,8 +20,8 @@ from pydantic import BeforeValidator, Field, create_model
 from tyro._errors import on_parse_error
 from tyro.conf import arg, subcommand
 from .settings import (AgentConfig, Config, ConfigError, EnvConfig, PRESETS, RunConfig, Settings,
-                                TrainingError, describe, limit, one_line, preset, reason, excerpt,
-                                with_values)
+                                TrainingError, describe, excerpt, expand_levels, limit, one_line, preset,
+                                reason, with_values)
 from .run.files import (FolderLock, RunFolder, byproduct, keep_signals, load_config, progress_bar,
                                  quiet_stderr, read_text, save_root, shipped_agent, stage, write_atomic)
 
@@ -67,8 +67,9 @@ class AgentOptions(Options):
     "What all commands that load an agent have in common."
     path: maybe(Place, 'RUN') = Field(
         None, description='folder of the run; the agent that ships, if left out')
-    level: maybe(EnvConfig.model_fields['level'].annotation, 'LEVEL') = Field(
-        None, description='another level than the one it was trained on, 1-1 to 8-4')
+    level: Annotated[tuple[str, ...], arg(metavar='LEVEL [LEVEL …]'), BeforeValidator(
+        lambda words: tuple(expand_levels(words, '--level')))] = Field(
+        (), description='other levels than those it was trained on, such as 1-1, world-3 or all')
     threads: maybe(Annotated[int, Field(ge=1, le=256)], 'N') = Field(
         None, description='processor threads for the network')
     seed: int = Field(0, ge=0, le=2**31 - 1, description='the seeds of the episodes derive from it')
@@ -143,7 +144,7 @@ def train_command(options, # `TrainOptions`
         from mario_dqn.run.room import check_room, memory_text
         from mario_dqn.run.callbacks import ProgressBar
         from mario_dqn.run.train import new_folder, train
-    folder = RunFolder(options.out or save_root() / f'{config.env.level}-seed{config.run.seed}')
+    folder = RunFolder(options.out or save_root() / f'{config.env.level_name}-seed{config.run.seed}')
     if not options.force and not path and stage(folder) in ('training', 'measuring'):
         return _offer(folder, config, words, say)
     with keep_signals(): weights = _start_weights(path, config) if path else None
@@ -292,7 +293,7 @@ def _several_of(group, # a class of `Settings`
     kind.group = group.group
     return kind
 
-SweepEnv, SweepAgent = _several_of(EnvConfig, ['level']), _several_of(AgentConfig)
+SweepEnv, SweepAgent = _several_of(EnvConfig, ['level', 'levels', 'level_draw']), _several_of(AgentConfig)
 SweepRunConfig = _several_of(RunConfig, ['seed', 'own_parts'])
 
 # %% ../nbs/33_cli.ipynb #33a00004
@@ -339,7 +340,7 @@ class SweepOptions(StartOptions):
 # %% ../nbs/33_cli.ipynb #33a00006
 def _plans_of(options): # `SweepOptions`
     "The runs of a sweep; raises `ConfigError` if they cannot be."
-    from mario_dqn.run.sweep import expand_levels, plan_runs
+    from mario_dqn.run.sweep import plan_runs
     if (options.keep_best is None) != (options.after is None):
         raise ConfigError('--keep_best and --after belong together; give both or none.')
     plans = plan_runs(Config(), expand_levels(options.levels), options.seeds, options.choices())
@@ -402,7 +403,7 @@ def saved_agent(options): # `AgentOptions`
     with keep_signals():
         from mario_dqn.run.checkpoint import load_agent
         agent, config = load_agent(folder, threads=options.threads)
-    if options.level: config = with_values(config, {'env.level': options.level}, saved=True)
+    if options.level: config = with_values(config, {'env.levels': options.level}, saved=True)
     return agent, config, folder
 
 # %% ../nbs/33_cli.ipynb #ef85e7ea
@@ -463,21 +464,23 @@ def infer_command(options, say, words): # as of `train_command`
         record = False
     noops = 0 if options.sticky else 'all'  # without chance all episodes would be one
     condition = Condition('infer', 'infer', options.episodes, options.seed, noops, options.sticky)
+    games = options.episodes * len(config.env.all_levels)
     with progress_bar('Playing', 'game') as bar:
         episodes = play_episodes(agent.q_values, config.env, condition,
-                                 progress=lambda count: bar(count, options.episodes))
-    level, sticky = f'{options.level}-' if options.level else '', 'sticky-' if options.sticky else ''
-    name = f'{folder.path.resolve().name}-{level}{sticky}'
-    for number, episode in enumerate(episodes):
+                                 progress=lambda count: bar(count, games))
+    sticky, named = 'sticky-' if options.sticky else '', bool(options.level or config.env.levels)
+    for count, episode in enumerate(episodes):
+        number, level = count % options.episodes, f'{episode.level}-' * named
+        film = out / f'{folder.path.resolve().name}-{level}{sticky}{number}.mp4'
         ending = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'got stuck'
-        say(f'Episode {number}: score {episode.score:.0f}, x {episode.x}, {ending} after '
-            f'{episode.frames / 60:.1f} seconds.')
+        say(f'{f"Level {episode.level}, episode" if config.env.levels else "Episode"} {number}: score '
+            f'{episode.score:.0f}, x {episode.x}, {ending} after {episode.frames / 60:.1f} seconds.')
         if record:
             with byproduct('The video', say):
                 _make_folder(out)
-                write_video(out / f'{name}{number}.mp4', frames_of(episode))
-                say(f'  {out / f"{name}{number}.mp4"}')
-        if options.show: show(frames_of(episode), f'mario_dqn {config.env.level}')
+                write_video(film, frames_of(episode))
+                say(f'  {film}')
+        if options.show: show(frames_of(episode), f'mario_dqn {episode.level}')
 
 # %% ../nbs/33_cli.ipynb #f9477bcf
 def _make_folder(path): # a folder
@@ -505,27 +508,26 @@ def evaluate_command(options, say, words): # as of `train_command`
         and any(value is not None for value in (options.sticky, options.noops, options.epsilon))):
         raise ConfigError('--protocol has its own conditions; leave out --sticky, --noops and --epsilon.')
     agent, config, folder = saved_agent(options)
-    from mario_dqn.evaluation import Condition, Player, evaluate, protocol, run_protocol
-    from mario_dqn.show.report import details_table, results_table
-    if options.protocol:
-        with progress_bar('Measuring', 'game') as show:
-            results = run_protocol([Player('agent', 'trained agent', agent.q_values)], config.env,
-                                   protocol(options.episodes, options.seed), progress=show)
-        headline = results['players'][0]['conditions'][0]
-        return say(json.dumps(headline | results) if options.as_json
-                   else f'{results_table(results)}\n{details_table(results)}')
-    sticky, noops, epsilon = options.sticky or 0.0, options.noops or 0, options.epsilon or 0.0
-    label = ', '.join(words for words in (f'sticky actions {sticky:g}' if sticky else '',
-                                          f'ε = {epsilon:g}' if epsilon else '',
-                                          f'{noops} frames of delay' if noops else '') if words) or 'greedy'
-    condition = Condition('one', label, options.episodes, options.seed, noops, sticky, epsilon)
+    from mario_dqn.evaluation import Condition, Player, protocol, run_protocol
+    from mario_dqn.show.report import details_table, levels_table, results_text
+    conditions = protocol(options.episodes, options.seed)
+    if not options.protocol:
+        sticky, noops, epsilon = options.sticky or 0.0, options.noops or 0, options.epsilon or 0.0
+        label = ', '.join(words for words in (f'sticky actions {sticky:g}' if sticky else '',
+                                              f'ε = {epsilon:g}' if epsilon else '',
+                                              f'{noops} frames of delay' if noops else '') if words)
+        conditions = [Condition('one', label or 'greedy', options.episodes, options.seed, noops, sticky,
+                                epsilon)]
+    label = 'trained agent' if options.protocol else f'agent of {folder.path.name}'
     with progress_bar('Measuring', 'game') as show:
-        numbers, _ = evaluate(agent.q_values, config.env, condition,
-                              progress=lambda count: show(count, options.episodes))
-    if options.as_json: say(json.dumps(dict(level=config.env.level) | numbers))
-    else:
-        row = dict(name='agent', label=f'agent of {folder.path.name}', conditions=[numbers])
-        say(details_table(dict(level=config.env.level, players=[row])))
+        results = run_protocol([Player('agent', label, agent.q_values)], config.env, conditions,
+                               progress=show)
+    headline = results['players'][0]['conditions'][0]
+    apart = {} if options.protocol else {key: results[key] for key in ('level', 'levels') if key in results}
+    if options.as_json: return say(json.dumps(headline | (results if options.protocol else apart)))
+    if options.protocol: say(results_text(results))
+    elif 'levels' in results: say(levels_table(results))
+    say(details_table(results))
 
 # %% ../nbs/33_cli.ipynb #d89c2e62
 class PlotOptions(Options):
@@ -600,10 +602,13 @@ def baselines_command(options, say, words): # as of `train_command`
     from mario_dqn import evaluation
     path = options.out or Path(evaluation.__file__).with_name(evaluation.BASELINES)
     _make_folder(path.parent)
-    with progress_bar('Measuring', 'game') as show:
-        rows = evaluation.keep_baselines(options.env, evaluation.protocol(options.episodes), path, show)
     from mario_dqn.show.report import results_table
-    say(f'{results_table(dict(level=options.env.level, players=rows))}\n{path}')
+    conditions = evaluation.protocol(options.episodes)
+    for level in options.env.all_levels:
+        with progress_bar(f'Measuring {level}', 'game') as show:
+            rows = evaluation.keep_baselines(options.env.at(level), conditions, path, show)
+        say(results_table(dict(level=level, players=rows)))
+    say(path)
 
 # %% ../nbs/33_cli.ipynb #85f9ebbf
 COMMANDS = dict(train=(TrainOptions, train_command), resume=(ResumeOptions, resume_command),

@@ -378,8 +378,8 @@ def make_env(config): # an `EnvConfig`
     "The game as the agent sees it: observations uint8 [stack, size, size], a few discrete actions."
     if not isinstance(config, EnvConfig):
         raise TypeError(f'config is {excerpt(config)}, but must be an EnvConfig.')
-    env = gymnasium.make(env_id(config.level), render_mode='rgb_array', disable_env_checker=True).unwrapped
-    env = JoypadTape(env)
+    game = gymnasium.make(env_id(config.at().level), render_mode='rgb_array', disable_env_checker=True)
+    env = JoypadTape(game.unwrapped)
     env = ClassicReward(env, replace=config.reward == 'classic')
     if config.reward == 'ground': env = GroundReward(NewGround(env))
     env = RandomStart(env, config.noop_max)

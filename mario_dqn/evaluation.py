@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['MOST_NOOPS', 'BASELINES', 'Condition', 'protocol', 'Episode', 'Play', 'Lane', 'say_fault', 'check_player',
            'play_episodes', 'replay', 'save_episode', 'load_episode', 'first_difference', 'wilson_interval',
-           'interquartile_mean', 'distinct_paths', 'summarise', 'evaluate', 'Player', 'run_protocol', 'search_tape',
-           'baseline_players', 'find_baselines', 'keep_baselines']
+           'interquartile_mean', 'distinct_paths', 'summarise', 'evaluate', 'by_level', 'Player', 'run_protocol',
+           'search_tape', 'baseline_players', 'find_baselines', 'keep_baselines']
 
 # %% ../nbs/08_evaluation.ipynb #ef6fff4e
 import contextlib, importlib.metadata, json, sys
@@ -236,7 +236,7 @@ def check_player(player, # whatever was handed over
 # %% ../nbs/08_evaluation.ipynb #428cc8a5
 def play_episodes(player, # a function [B, …] → [B, A], a list of actions, or None for random actions
                   env_config, # an `EnvConfig`; its `sticky` gives way to the condition's
-                  condition, # a `Condition`
+                  condition, # a `Condition`; each of several levels has all its episodes
                   games=8, # lanes, the rows of a batch
                   threads=2, # emulators that run at the same time
                   purpose=FINAL, # what the seeds are for: SELECTION or FINAL
@@ -244,12 +244,16 @@ def play_episodes(player, # a function [B, …] → [B, A], a list of actions, o
                   timeout=60.0, # seconds without an answer after which a game hangs
                   fault=say_fault, # called with the `GameFault` of a game that broke
                   make=make_env): # a function of the `EnvConfig` that makes the environment
-    "All episodes of a condition, in order; raises `TrainingError` if games break again and again."
+    "All episodes of a condition, level by level; raises `TrainingError` if games break again and again."
     if games < 1: raise ValueError(f'{games} games can play nothing; at least one is needed.')
     config, workers = replace(env_config, sticky=condition.sticky), Workers(threads)
+    levels, count = config.all_levels, len(config.all_levels) * condition.episodes
     def new_game(): return Game(config, make)
-    def begin(game, number): return Play(game, player, condition.start(number, purpose), condition.epsilon)
-    lanes = [Lane(new_game, begin, range(lane, condition.episodes, games)) for lane in range(games)]
+    def begin(game, number):
+        level, number = divmod(number, condition.episodes)
+        start = condition.start(number, purpose)._replace(level=levels[level])
+        return Play(game, player, start, condition.epsilon)
+    lanes = [Lane(new_game, begin, range(lane, count, games)) for lane in range(games)]
     try:
         check_player(player, lanes[0].game.env.action_space.n)
         _play_out(player, lanes, workers, timeout, fault, progress)
@@ -257,7 +261,7 @@ def play_episodes(player, # a function [B, …] → [B, A], a list of actions, o
         workers.close()
         for lane in lanes: lane.close()
     done = {number: episode for lane in lanes for number, episode in lane.done.items()}
-    return [done[number] for number in range(condition.episodes)]
+    return [done[number] for number in range(count)]
 
 # %% ../nbs/08_evaluation.ipynb #428cc8ab
 def _play_out(player, lanes, workers, timeout, fault, progress):
@@ -372,7 +376,8 @@ def summarise(condition, # a `Condition`
     low, high = wilson_interval(cleared, len(episodes)) if drawn else (None, None)
     scores, xs = [episode.score for episode in episodes], [episode.x for episode in episodes]
     return dict(condition) | dict(
-        cleared=cleared, clear_rate=cleared / len(episodes), clear_low=low, clear_high=high,
+        episodes=len(episodes), cleared=cleared, clear_rate=cleared / len(episodes),
+        clear_low=low, clear_high=high,
         score_mean=float(np.mean(scores)), score_iqm=interquartile_mean(scores),
         x_mean=float(np.mean(xs)), x_iqm=interquartile_mean(xs),
         length_mean=float(np.mean([episode.length for episode in episodes])), paths=distinct_paths(episodes))
@@ -381,9 +386,17 @@ def evaluate(player, # a function, a list of actions, or None
              env_config, # an `EnvConfig`
              condition, # a `Condition`
              **options): # of `play_episodes`
-    "Measure a player under one condition; returns the numbers and the episodes."
+    "Measure a player under one condition; returns the numbers, of all levels together, and the episodes."
     episodes = play_episodes(player, env_config, condition, **options)
     return summarise(condition, episodes), episodes
+
+# %% ../nbs/08_evaluation.ipynb #08d00002
+def by_level(condition, # a `Condition`
+             episodes): # its `Episode`s, on one level or several
+    "What the condition showed on each level: {level: numbers of `summarise`}."
+    levels = dict.fromkeys(episode.level for episode in episodes)
+    return {level: summarise(condition, [episode for episode in episodes if episode.level == level])
+            for level in levels}
 
 # %% ../nbs/08_evaluation.ipynb #55facca0
 class Player(NamedTuple):
@@ -392,26 +405,34 @@ class Player(NamedTuple):
     label: str # for tables
     policy: object # a function, a list of actions, or None
 
+    def row(self, conditions): # the numbers of each condition
+        "Its row in what results.json holds."
+        return dict(name=self.name, label=self.label, conditions=conditions)
+
 def run_protocol(players, # list of `Player`
                  env_config, # an `EnvConfig`
                  conditions=None, # list of `Condition`; `protocol()` if None
                  report=None, # called with player, condition, numbers and episodes after each condition
                  progress=None, # called with the number of games that have ended, and of all, if given
                  **options): # of `play_episodes`
-    "Measure players under all conditions; returns what results.json holds."
-    results, conditions, done = [], protocol() if conditions is None else conditions, 0
-    total = len(players) * sum(condition.episodes for condition in conditions)
+    "Measure players under all conditions; returns what results.json holds, each of several levels apart too."
+    rows, conditions, done = [], protocol() if conditions is None else conditions, 0
+    apart = {level: [] for level in env_config.levels}
+    total = len(players) * len(env_config.all_levels) * sum(condition.episodes for condition in conditions)
     def count(games):
         if progress is not None: progress(done + games, total)
     for player in players:
-        measured = []
+        measured, own = [], {level: [] for level in apart}
         for condition in conditions:
             numbers, episodes = evaluate(player.policy, env_config, condition, progress=count, **options)
             measured.append(numbers)
-            done += condition.episodes
+            done += len(episodes)
+            for level in own: own[level].append(by_level(condition, episodes)[level])
             if report is not None: report(player, condition, numbers, episodes)
-        results.append(dict(name=player.name, label=player.label, conditions=measured))
-    return dict(level=env_config.level, players=results)
+        rows.append(player.row(measured))
+        for level in apart: apart[level].append(player.row(own[level]))
+    levels = [dict(level=level, players=found) for level, found in apart.items()]
+    return dict(level=env_config.level_name, players=rows) | (dict(levels=levels) if levels else {})
 
 # %% ../nbs/08_evaluation.ipynb #44e0d6dd
 def _random_run(env, # an environment of `make_env`, at the moment to play on from

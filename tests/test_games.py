@@ -54,8 +54,9 @@ def test_such_an_episode_is_not_cleared_in_training_nor_in_an_evaluation():
     episode, = play_episodes([1], EnvConfig(level='1-2'), Condition('one', 'one', 1), make=warping)
     assert not episode.cleared and not episode.terminated and episode.length == 10
     game = TrainingGame(EnvConfig(level='1-2'), 0, 0, 0.5, warping)
-    game.begin_next(StartPool())
-    for _ in range(10): step = game.play(1, StartPool())
+    pools = {'1-2': StartPool()}
+    game.begin_next(pools)
+    for _ in range(10): step = game.play(1, pools)
     assert step.record.cleared is False and step.record.terminated is False and step.truncated and step.snapshot is None
 
 
@@ -355,7 +356,7 @@ def test_an_episode_that_ended_is_kept_when_the_next_one_cannot_begin():
         result = games.step_wait()
     assert result.faults == [GameFault(1, 1, 'raised', 'OSError: no console')]
     assert [(record.game, record.episode, record.length, record.terminated) for record in result.episodes] == [(1, 0, 5, False)]
-    assert result.truncated.tolist() == [False, True] and result.reward[1] > 0 and list(games.pool.failures) == [place_of(37, result.episodes[0].x)]
+    assert result.truncated.tolist() == [False, True] and result.reward[1] > 0 and list(games.starts['1-1'].failures) == [place_of(37, result.episodes[0].x)]
     at_its_end, at_a_start = result.next_observation[1], result.observation[1]
     assert (at_its_end != at_its_end[0]).any() and (at_a_start == at_a_start[0]).all()
     assert [(game.episode, game.length) for game in games.games] == [(0, 5), (2, 0)]

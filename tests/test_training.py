@@ -74,11 +74,11 @@ def test_a_run_that_does_not_fit_leaves_nothing(tmp_path):
 
 # which weights are kept, and on which machine
 
-def test_the_best_weights_are_those_with_the_most_cleared_games_then_with_the_higher_score(short, monkeypatch):
+def test_the_best_weights_are_those_with_the_most_cleared_games_then_with_the_longer_way(short, monkeypatch):
     judged, best = iter([(0.325, 2293.7), (0.425, 2292.9), (0.425, 2280.0), (0.4, 2500.0)]), []
     class Told(Callback):
         def evaluation(self, runner, row, episodes): best.append(row['best'])
-    monkeypatch.setattr('mario_dqn.run.callbacks.select', lambda values, config, **options: (dict(zip(('clear_rate', 'score_mean'), next(judged))), []))
+    monkeypatch.setattr('mario_dqn.run.callbacks.select', lambda values, config, **options: (dict(zip(('clear_rate', 'x_mean'), next(judged))), {}, []))
     selection = Selection()
     runner = build_runner(short, [Told(), selection])
     for _ in range(4): selection.evaluate(runner)

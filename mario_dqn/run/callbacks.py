@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from ..settings import ConfigError, TrainingError
 from ..env import SELECTION, make_env
 from ..runner import Callback, is_due
-from ..evaluation import Condition, evaluate
+from ..evaluation import Condition, by_level, evaluate
 from ..show.film import frames_of, write_video
 from .checkpoint import remove_weights, save_weights
 
@@ -56,22 +56,26 @@ class CheckLearning(Callback):
 
 # %% ../../nbs/16_callbacks.ipynb #b6743dbe
 def rank(numbers): # of `select`, or a row of evaluations.csv with its numbers read
-    "What makes weights the best: the share of games cleared, then the mean score."
-    return numbers['clear_rate'], numbers['score_mean']
+    "What makes weights the best: the share of games cleared, then how far Mario came."
+    return numbers['clear_rate'], numbers['x_mean']
 
 # %% ../../nbs/16_callbacks.ipynb #e0a7acec
 def select(values, # a function of observations, such as `agent.average_values`
            config, # `Config`
            **options): # of `play_episodes`
-    "Play the episodes that choose the best weights; returns a row for evaluations.csv and the episodes."
+    "Play the episodes that choose the best weights; returns rows, of all levels and of each, and episodes."
     run = config.run
     condition = Condition('selection', 'selection during training', run.eval_episodes, run.seed,
                           sticky=run.eval_sticky)
     numbers, episodes = evaluate(values, config.env, condition, games=run.games,
                                  threads=run.threads + run.game_threads, purpose=SELECTION,
                                  timeout=run.game_timeout, **options)
-    return {name: numbers[name]
-            for name in ('episodes', 'sticky', 'score_mean', 'score_iqm', 'x_mean', 'clear_rate')}, episodes
+    rows = {level: _selection_row(part) for level, part in by_level(condition, episodes).items()}
+    return _selection_row(numbers), rows, episodes
+
+def _selection_row(numbers): # of `summarise`
+    names = ('episodes', 'sticky', 'score_mean', 'score_iqm', 'x_mean', 'clear_rate')
+    return {name: numbers[name] for name in names}
 
 # %% ../../nbs/16_callbacks.ipynb #14000004
 class BrokenOff(Exception):
@@ -98,7 +102,7 @@ class Selection(Callback):
 # %% ../../nbs/16_callbacks.ipynb #14000005
 @patch
 def play(self: Selection, runner): # `Runner`
-    "The numbers and the episodes of an evaluation; raises `BrokenOff` as soon as somebody asks for an end."
+    "Rows and episodes of an evaluation; raises `BrokenOff` as soon as somebody asks for an end."
     def values(observations):
         if runner.asked is not None: raise BrokenOff
         return runner.agent.average_values(observations)
@@ -110,7 +114,7 @@ def play(self: Selection, runner): # `Runner`
 def evaluate(self: Selection, runner): # `Runner`
     "Judge the agent, and tell whether it was the best so far."
     check_finite(runner.agent.arrays())
-    try: numbers, episodes = self.play(runner)
+    try: numbers, rows, episodes = self.play(runner)
     except BrokenOff:
         runner.stopping = True
         return
@@ -118,6 +122,8 @@ def evaluate(self: Selection, runner): # `Runner`
     if best: self.best_rank = rank(numbers)
     self.due = False
     runner.tell('evaluation', dict(step=runner.step) | numbers | dict(best=int(best)), episodes)
+    for level in runner.config.env.levels:
+        runner.tell('level_evaluation', dict(step=runner.step, level=level) | rows[level])
 
 # %% ../../nbs/16_callbacks.ipynb #b915932d
 def _number_text(value): # a number, a text or None
@@ -126,7 +132,7 @@ def _number_text(value): # a number, a text or None
     return f'{value:.7g}' if isinstance(value, float) else str(value)
 
 class CsvLog(Callback):
-    "Writes metrics.csv, episodes.csv, evaluations.csv and timing.csv, row by row."
+    "Writes the tables of a run, row by row."
     name = 'tables'
     def __init__(self,
                  folder, # `RunFolder`
@@ -143,6 +149,8 @@ class CsvLog(Callback):
     def start(self, runner): self.last = (0, time.time())
     def episode(self, runner, row): self.write(self.folder.episodes, row)
     def evaluation(self, runner, row, episodes): self.write(self.folder.evaluations, row)
+    def level(self, runner, row): self.write(self.folder.levels, row)
+    def level_evaluation(self, runner, row): self.write(self.folder.level_evaluations, row)
 
     def interval(self, runner, row):
         self.write(self.folder.metrics, row)
@@ -168,7 +176,7 @@ def state(self: CsvLog):
 def resume(self: CsvLog, runner, state):
     "Cut the tables back to what they were, and write on; raises `ConfigError` if one has become shorter."
     self.started, self.last = self.started - state['seconds'], (runner.step, time.time())
-    for path in (self.folder.metrics, self.folder.episodes, self.folder.timing, self.folder.evaluations):
+    for path in self.folder.tables:
         size = state['sizes'].get(path.name)
         if size is None:
             path.unlink(missing_ok=True)
@@ -306,7 +314,8 @@ class ProgressBar(Callback):
         self.bar.update(row['step'] - self.bar.n)
 
     def evaluating(self, runner, count):
-        self.bar.set_description(f'evaluating, {count} of {runner.config.run.eval_episodes} games')
+        games = runner.config.run.eval_episodes * len(runner.config.env.all_levels)
+        self.bar.set_description(f'evaluating, {count} of {games} games')
 
     def evaluation(self, runner, row, episodes): self.bar.set_description('')
 

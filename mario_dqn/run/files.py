@@ -90,6 +90,10 @@ class RunFolder:
     episodes = property(lambda self: self.path / 'episodes.csv')
     timing = property(lambda self: self.path / 'timing.csv')
     evaluations = property(lambda self: self.path / 'evaluations.csv')
+    levels = property(lambda self: self.path / 'levels.csv')
+    level_evaluations = property(lambda self: self.path / 'level_evaluations.csv')
+    tables = property(lambda self: (self.metrics, self.episodes, self.timing, self.evaluations, self.levels,
+                                    self.level_evaluations))
     faults = property(lambda self: self.path / 'faults.jsonl')
     results = property(lambda self: self.path / 'results.json')
     machine = property(lambda self: self.path / 'machine.json')
@@ -97,6 +101,7 @@ class RunFolder:
     last = property(lambda self: self.path / 'last.npz')
     greedy = property(lambda self: self.path / 'greedy.json')
     plot = property(lambda self: self.path / 'results.png')
+    map = property(lambda self: self.path / 'levels.png')
     card = property(lambda self: self.path / 'README.md')
     notes = property(lambda self: self.path / 'notes.md')
     recordings = property(lambda self: self.path / 'recordings')

@@ -40,7 +40,7 @@ def _play_protocol(agent, # `Agent`
     def keep(player, condition, numbers, episodes):
         kept.setdefault((player.name, condition.name), episodes[0])
     players, rows = [Player('agent', 'trained agent', agent.q_values)], []
-    if config.run.baselines and make is make_env:
+    if config.run.baselines and make is make_env and not config.env.levels:
         rows = find_baselines(config.env, conditions, say=say)
         with progress_bar('Searching a blind player', 'frame') as show:
             if rows is None: players, rows = players + baseline_players(config.env, show), []
@@ -56,8 +56,8 @@ def report(folder, # `RunFolder`
     "Write plot and card, if they can be made; returns the table of the results, or an empty text."
     table = ''
     with byproduct('Plot and card', say):
-        from mario_dqn.show.report import results_table, write_report  # which needs matplotlib
-        if results: table = results_table(results)
+        from mario_dqn.show.report import results_text, write_report  # which needs matplotlib
+        if results: table = results_text(results)
         write_report(folder)
     return table
 

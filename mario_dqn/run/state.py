@@ -109,8 +109,8 @@ def _moment_state(snapshot): # a `Snapshot`
 @patch
 def state(self: TrainingGame):
     "The game in mid-episode, as plain data; `env` and `moment` are None where a tape cannot play it again."
-    counts = dict(episode=self.episode, start=self.start, length=self.length, total=float(self.total),
-                  x=int(self.x), area=self.area)
+    counts = dict(level=self.config.level, episode=self.episode, start=self.start, length=self.length,
+                  total=float(self.total), x=int(self.x), area=self.area)
     if not is_replayable(self.env): return counts | dict(env=None, moment=None)
     return counts | dict(env=env_state(self.env), moment=_moment_state(take_snapshot(self.env)))
 
@@ -119,64 +119,94 @@ def restore(self: TrainingGame, state, # as above
             snapshot, # the `Snapshot` of its moment, or None
             observation): # the last one, uint8 [stack, size, size]
     "Put a game back into mid-episode; returns whether it shows what it showed."
+    if state['level'] != self.config.level: self._change_level(state['level'])
     for name in ('episode', 'start', 'length', 'total', 'x', 'area'): setattr(self, name, state[name])
     return snapshot is not None and restore_env(self.env, snapshot, state['env'], observation)
 
 # %% ../../nbs/11_state.ipynb #26827033
+def _pool_state(pool): # a `StartPool`
+    "The snapshots, failures and results of a level, as plain data."
+    return dict(snapshots=[_moment_state(snapshot) for snapshot in pool.snapshots.values()],
+                failures=list(pool.failures), results=list(map(bool, pool.results)))
+
 @patch
 def state(self: GameVector):
-    "The games in mid-episode, between two steps, and their pool of snapshots, as plain data."
+    "The games in mid-episode, between two steps, and their pools of snapshots, as plain data."
     self.check_between_steps('state')
-    pool = self.pool.snapshots
-    def places(taken): return [place for place, snapshot in pool.items() if any(snapshot is t for t in taken)]
-    games = [game.state() | dict(taken=places(taken)) for game, taken in zip(self.games, self.taken)]
-    snapshots = [_moment_state(snapshot) for snapshot in pool.values()]
-    return dict(games=games, pools=[dict(games=self.count, snapshots=snapshots,
-                                         failures=list(self.pool.failures))])
+    def places(game, taken): # of the snapshots of its episode
+        pool = self.starts[game.config.level].snapshots
+        return [place for place, snapshot in pool.items() if any(snapshot is t for t in taken)]
+    games = [game.state() | dict(taken=places(game, taken)) for game, taken in zip(self.games, self.taken)]
+    levels = {level: _pool_state(pool) for level, pool in self.starts.items()}
+    return dict(games=games, pools=[dict(games=self.count, levels=levels)])
 
 # %% ../../nbs/11_state.ipynb #26827037
+def _last_ones_last(lists): # of several pools
+    "One list of all that they hold: the last entries of each come last."
+    backwards = itertools.zip_longest(*map(reversed, lists))
+    return [x for row in backwards for x in reversed(row) if x is not None][::-1]
+
 def merge_pools(pools): # of a state
     "One pool in the place of several, as plain data."
-    backwards = itertools.zip_longest(*(reversed(pool['failures']) for pool in pools))
-    failures = [x for row in backwards for x in reversed(row) if x is not None]
-    return dict(games=sum(pool['games'] for pool in pools), failures=failures[::-1],
-                snapshots=[snapshot for pool in pools for snapshot in pool['snapshots']])
+    levels = {}
+    for level in pools[0]['levels']:
+        parts = [pool['levels'][level] for pool in pools]
+        merged = {name: _last_ones_last([part[name] for part in parts]) for name in ('failures', 'results')}
+        snapshots = [snapshot for part in parts for snapshot in part['snapshots']]
+        levels[level] = dict(snapshots=snapshots) | merged
+    return dict(games=sum(pool['games'] for pool in pools), levels=levels)
 
 # %% ../../nbs/11_state.ipynb #26827035
 def _rebuilt(vector, # `GameVector`
-             moments, # of its `state`
+             level, # world and stage
+             moments, # on this level, of its `state`
              progress): # as for `rebuild`
     "A function that gives the rebuilt snapshot of a moment, or None if it is another one."
-    tapes = [bytes.fromhex(moment['tape']) for moment in moments]
-    consoles = [game.env.unwrapped for game in vector.games]
-    snapshots = rebuild(consoles, tapes, len(vector.workers.threads), progress)
+    tapes, game = [bytes.fromhex(moment['tape']) for moment in moments], vector.games[0]
+    threads = len(vector.workers.threads)
+    consoles = [game.make(game.config.at(level)).unwrapped for _ in range(threads)] if tapes else []
+    snapshots = rebuild(consoles, tapes, threads, progress)
+    for console in consoles: console.close()                  # a snapshot keeps what it needs of it
     def find(moment):
         snapshot = None if moment is None else snapshots.get(bytes.fromhex(moment['tape']))
         return snapshot if snapshot is not None and _moment_state(snapshot) == moment else None
     return find
 
 @patch
+def _restore_pools(self: GameVector, state, # of `GameVector.state`
+                   progress): # as for `rebuild`
+    "Fill the pools; returns the snapshot of the moment of each game, or None, and how many were lost."
+    levels, moments, lost = merge_pools(state['pools'])['levels'], [None] * self.count, 0
+    for level, part in levels.items():
+        here = [i for i, game in enumerate(state['games']) if game['level'] == level and game['moment']]
+        find = _rebuilt(self, level, [state['games'][i]['moment'] for i in here] + part['snapshots'],
+                        progress)
+        snapshots, pool = [find(moment) for moment in part['snapshots']], self.starts[level]
+        for snapshot in snapshots:
+            if snapshot is not None: pool.add(snapshot)
+        pool.failures.extend(part['failures'])
+        pool.results.extend(part['results'])
+        lost += snapshots.count(None)
+        for i in here: moments[i] = find(state['games'][i]['moment'])
+    return moments, lost
+
+# %% ../../nbs/11_state.ipynb #11d00001
+@patch
 def restore(self: GameVector,
             state, # of `GameVector.state`
             observation, # the last one, uint8 [G, stack, size, size]
             progress=None): # as for `rebuild`
     "Put games back; returns the observation, games that begin anew, and how many snapshots were lost."
-    pool = merge_pools(state['pools'])
-    moments = [game['moment'] for game in state['games'] if game['moment'] is not None] + pool['snapshots']
-    find = _rebuilt(self, moments, progress)
-    snapshots = [find(moment) for moment in pool['snapshots']]
-    for snapshot in snapshots:
-        if snapshot is not None: self.pool.add(snapshot)
-    self.pool.failures.extend(pool['failures'])
+    moments, lost = self._restore_pools(state, progress)
     self.begun, observation, anew = True, observation.copy(), []
     for i, (game, saved) in enumerate(zip(self.games, state['games'], strict=True)):
-        if game.restore(saved, find(saved['moment']), observation[i]):
-            self.taken[i] = [self.pool.snapshots[place]
-                             for place in saved['taken'] if place in self.pool.snapshots]
+        if game.restore(saved, moments[i], observation[i]):
+            kept = self.starts[saved['level']].snapshots
+            self.taken[i] = [kept[place] for place in saved['taken'] if place in kept]
         else:
-            observation[i] = game.begin_next(self.pool)
+            observation[i] = game.begin_next(self.starts)
             anew.append(i)
-    return observation, anew, snapshots.count(None)
+    return observation, anew, lost
 
 # %% ../../nbs/11_state.ipynb #d68ff988
 SEGMENT = 512 # slots in a segment

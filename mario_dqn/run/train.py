@@ -196,9 +196,9 @@ def new_folder(path, # where the run is to lie
 # %% ../../nbs/17_train.ipynb #09bc6821
 def clear(folder): # `RunFolder`
     "Remove the files that a run writes, and nothing else."
-    for name in ('config', 'metrics', 'episodes', 'timing', 'evaluations', 'faults', 'results', 'machine',
-                 'best', 'last', 'greedy', 'plot', 'card'):
-        getattr(folder, name).unlink(missing_ok=True)
+    files = (folder.config, folder.faults, folder.results, folder.machine, folder.best, folder.last,
+             folder.greedy, folder.plot, folder.map, folder.card)
+    for path in folder.tables + files: path.unlink(missing_ok=True)
     for path in (folder.recordings, folder.tensorboard, folder.checkpoints):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -393,8 +393,8 @@ def _finish(runner, folder, outcome): # an interrupt is raised again, with every
 
 # %% ../../nbs/17_train.ipynb #36d61058
 # The names that `write_atomic` gives to files before they are whole.
-HALF_WRITTEN = re.compile(r'\.(config\.toml|(best|last)\.npz|(machine|results|greedy)\.json|results\.png|'
-                          r'README\.md)\.[^.]+')
+HALF_WRITTEN = re.compile(r'\.(config\.toml|(best|last)\.npz|(machine|results|greedy)\.json|'
+                          r'(results|levels)\.png|README\.md)\.[^.]+')
 
 def tidy(folder): # `RunFolder` of a run that was broken off
     "Remove half-written files, and the checkpoints of a finished training; raises `ConfigError` for a link."
