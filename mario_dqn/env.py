@@ -21,7 +21,7 @@ from gymnasium.wrappers import FrameStackObservation, StickyAction
 from nes_py.wrappers import JoypadSpace
 import numpy as np
 from fastcore.basics import patch
-from .settings import ConfigError, EnvConfig, LEVELS, check_value, excerpt
+from .settings import ConfigError, EnvConfig, LEVELS, LOST_LEVELS, check_value, excerpt
 
 # %% ../nbs/02_env.ipynb #c168f160
 class MarioEnv(SuperMarioBrosEnv):
@@ -36,9 +36,11 @@ class MarioEnv(SuperMarioBrosEnv):
     def __init__(self,
                  level='1-1', # world and stage
                  render_mode=None): # 'rgb_array' or None
-        if level not in LEVELS:
-            raise ConfigError(f'level is {excerpt(level)}, but must be one of 1-1 to 8-4.')
-        super().__init__(target=tuple(map(int, level.split('-'))), render_mode=render_mode)
+        if level not in LEVELS + LOST_LEVELS:
+            raise ConfigError(f'level is {excerpt(level)}, but must be one of 1-1 to 8-4, or of lost-1-1 to '
+                              'lost-4-4.')
+        target = tuple(map(int, level.removeprefix('lost-').split('-')))
+        super().__init__(level in LOST_LEVELS, target, render_mode)
         self.begun = False                                     # the library has called `reset` already
 
     def picture(self):
@@ -75,14 +77,14 @@ PYTHON_STATE = ('_time_last', '_x_position_max', '_score_last', '_coins_last', '
                 '_completion_rewarded')
 
 @functools.cache
-def _after_start_screen(world, stage):
+def _after_start_screen(lost, world, stage):
     "A console that has played the start screen of a level, and its state then: all others begin with it."
-    console = SuperMarioBrosEnv(target=(world, stage))
+    console = SuperMarioBrosEnv(lost, (world, stage))
     return console, console.dump_state()
 
 @patch
 def _skip_start_screen(self: MarioEnv):
-    console, state = _after_start_screen(self._target_world, self._target_stage)
+    console, state = _after_start_screen(self._lost_levels, self._target_world, self._target_stage)
     self.load_state(state)
     self.lender = self.needed = (console._env,)
     for name in PYTHON_STATE: setattr(self, name, getattr(console, name))
@@ -121,7 +123,7 @@ def env_id(level): # world and stage, such as '1-1'
     "The name under which a level is registered with Gymnasium."
     return f'mario_dqn/SuperMarioBros-{level}-v0'
 
-for level in LEVELS:
+for level in LEVELS + LOST_LEVELS:
     if env_id(level) not in gymnasium.registry:
         gymnasium.register(env_id(level), entry_point='mario_dqn.env:MarioEnv', kwargs={'level': level})
 

@@ -5,7 +5,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from mario_dqn.settings import EnvConfig, LEVELS
+from mario_dqn.settings import EnvConfig, LEVELS, LOST_LEVELS
 from mario_dqn.env import FrameSkip, JoypadActions, JoypadTape, MarioEnv, StuckLimit, make_env, replay_tape, snapshot_of, take_snapshot, tape
 from mario_dqn.run.state import env_state, restore_env
 
@@ -164,14 +164,25 @@ def test_the_largest_x_of_an_episode_counts_each_area():
     assert len({37, *levels.values()}) == 4                                             # underground, under water, a castle
 
 
-@pytest.mark.parametrize('level', [level if level in ('1-1', '2-2', '8-4') else pytest.param(level, marks=pytest.mark.full) for level in LEVELS])
+@pytest.mark.parametrize('level', [level if level in ('1-1', '2-2', '8-4', 'lost-3-3') else pytest.param(level, marks=pytest.mark.full) for level in LEVELS + LOST_LEVELS])
 def test_a_delayed_start_kills_nobody(level):
     env = make_env(EnvConfig(level=level, sticky=0.0))
     env.reset(seed=0, options={'noops': 30})
     game = env.unwrapped
     for _ in range(30): *_, terminated, truncated, info = game.step(0)                 # as long again
     assert not (terminated or truncated or info['is_dying'] or info['is_dead']) and info['time'] > 290
-    assert f"{info['world']}-{info['stage']}" == level
+    assert f"{info['world']}-{info['stage']}" == level.removeprefix('lost-')
+
+
+@pytest.mark.parametrize('level', ['1-1', '2-2', '4-4', 'lost-1-1'])
+def test_time_that_runs_out_is_a_death(level):
+    game = MarioEnv(level)
+    game.reset()
+    for place, digit in zip((0x07f8, 0x07f9, 0x07fa), (0, 0, 1)): game.ram[place] = digit   # one tick is left
+    for _ in range(200):
+        *_, terminated, truncated, info = game.step(0)
+        if terminated or truncated: break
+    assert (terminated, truncated, info['flag_get'], info['time']) == (True, False, False, 0)
 
 
 def test_a_step_that_fails_leaves_a_console_that_copies_its_screen():

@@ -7,10 +7,10 @@ __all__ = ['COLUMNS', 'LEVEL_COLUMNS', 'TEXT_COLUMNS', 'LARGEST_TABLE', 'LONGEST
            'BAND', 'FILES', 'PROTOCOL', 'CARD', 'OPTIONAL', 'read_rows', 'smooth', 'minute_ticks', 'draw_run',
            'level_words', 'flag_position', 'results_plot', 'png', 'Ends', 'ends_of', 'exposure', 'ended_in', 'screens',
            'most_frequent', 'level_picture', 'strips', 'death_map', 'exposure_map', 'load_json', 'finite',
-           'table_number', 'percent', 'rate_text', 'players', 'plain', 'results_table', 'details_table', 'levels_table',
-           'results_text', 'level_rates', 'runs_table', 'draw_level_map', 'levels_plot', 'sweep_plot', 'sweep_table',
-           'duration_text', 'size_text', 'card_training', 'card_protocol', 'card_files', 'from_other_weights',
-           'run_words', 'card_opening', 'model_card', 'write_report']
+           'table_number', 'percent', 'rate_text', 'players', 'plain', 'results_table', 'details_table', 'level_parts',
+           'levels_table', 'results_text', 'level_rates', 'runs_table', 'draw_level_map', 'levels_plot', 'sweep_plot',
+           'sweep_table', 'duration_text', 'size_text', 'card_training', 'card_protocol', 'card_files',
+           'from_other_weights', 'run_words', 'card_opening', 'model_card', 'write_report']
 
 # %% ../../nbs/23_report.ipynb #47397f43
 import array, csv, io, itertools, json, math, re, shlex, string
@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
-from ..settings import ConfigError, LEVELS, WORLDS, reason
+from ..settings import ConfigError, LEVELS, LOST_LEVELS, WORLDS, reason
 from ..run.files import RunFolder, load_config, read_text, save_root, write_atomic
 
 # %% ../../nbs/23_report.ipynb #4f4038ca
@@ -209,7 +209,7 @@ def draw_run(axes, # the four panels
 def level_words(name): # of the levels of a run, as `EnvConfig.level_name`; None if unknown
     "The levels of a run in words."
     if name is None: return 'one level'
-    if name in LEVELS: return f'level {name}'
+    if name in LEVELS + LOST_LEVELS: return f'level {name}'
     if name == 'all': return f'all {len(LEVELS)} levels'
     if name in WORLDS: return f'the levels of {name.replace("-", " ")}'
     return 'the levels ' + ', '.join(name.split('+'))
@@ -219,7 +219,8 @@ def flag_position(runs): # of `_training_data`
     "Where cleared training episodes end, in pixels; None if there are none, or of several levels."
     cleared = np.concatenate([run['episodes']['x'][run['episodes']['cleared'] == 1] for run in runs])
     cleared, levels = cleared[np.isfinite(cleared)], {run['level'] for run in runs}
-    return float(np.median(cleared)) if len(levels) == 1 and levels <= set(LEVELS) and len(cleared) else None
+    known = len(levels) == 1 and levels <= {*LEVELS, *LOST_LEVELS}
+    return float(np.median(cleared)) if known and len(cleared) else None
 
 def _dress(axes, # the four panels
            last_step, # where the axis of steps ends
@@ -313,15 +314,18 @@ class Ends(NamedTuple):
     x: np.ndarray # [N] float64, how far Mario came, in pixels
     outcome: np.ndarray # [N] str, a key of `OUTCOMES`
 
-def ends_of(episodes): # the file episodes.csv of a run, or a list of `Episode`
+def ends_of(episodes, # the file episodes.csv of a run, or a list of `Episode`
+            level=None): # of several, the one that is meant
     "Where the episodes ended that began at the level's start, and how; raises `ConfigError`."
     names = ('x', 'cleared', 'terminated')
     if isinstance(episodes, (str, Path)):
         rows = read_rows(episodes, needed=COLUMNS['episodes.csv'])
         # an area has two bytes for a position
         usable = (rows['start'] == 'level') & (rows['x'] >= 0) & (rows['x'] < 2**16)
+        if level is not None: usable &= rows.get('level', level) == level
         x, cleared, terminated = (rows[name][usable] for name in names)
     else:
+        episodes = [e for e in episodes if level is None or e.level == level]
         x, cleared, terminated = (np.array([getattr(e, name) for e in episodes], np.float64)
                                   for name in names)
     return Ends(x, np.where(cleared == 1, 'cleared', np.where(terminated == 1, 'killed', 'stuck')))
@@ -570,16 +574,26 @@ def details_table(results): # content of results.json
                             'IQM x', 'mean length'], rows, left=2)
 
 # %% ../../nbs/23_report.ipynb #23d00004
+def _first_player(results):
+    return next(iter(players(results).values()), {})
+
+def level_parts(results): # content of results.json
+    "The results of each of several levels; raises `ConfigError`."
+    players(results)                                          # raises if the results are damaged
+    parts = results.get('levels', [])
+    if isinstance(parts, list) and all(isinstance(part, dict) and isinstance(part.get('level'), str)
+                                       for part in parts): return parts
+    raise ConfigError('The results have no list of levels, each with its name.')
+
+# %% ../../nbs/23_report.ipynb #23d00008
 def levels_table(results): # content of results.json, of several levels
     "How the first player did on each level as a Markdown table; raises `ConfigError`."
+    labels = {name: condition.get('label', name) for name, condition in _first_player(results).items()}
     def cells(level, part): # results of one level, or of all of them
-        conditions = next(iter(players(part).values())).values()
-        mean = next(iter(conditions), {}).get('x_mean')
-        return [level, *(rate_text(condition) for condition in conditions), table_number(mean)]
-    labels = [condition.get('label', name)
-              for name, condition in next(iter(players(results).values())).items()]
-    rows = [cells(part['level'], part) for part in results['levels']] + [cells('all of them', results)]
-    return _markdown_table(['level', *labels, 'mean x'], rows)
+        found = [_first_player(part).get(name, {}) for name in labels]
+        return [level, *map(rate_text, found), table_number(found[0].get('x_mean') if found else None)]
+    rows = [cells(part['level'], part) for part in level_parts(results)] + [cells('all of them', results)]
+    return _markdown_table(['level', *labels.values(), 'mean x'], rows)
 
 def results_text(results): # content of results.json
     "Its table, and that of the levels where there are several; raises `ConfigError`."
@@ -588,8 +602,8 @@ def results_text(results): # content of results.json
 def level_rates(results): # content of results.json
     "The clear rate of the first player under the first condition, by level; raises `ConfigError`."
     rates = {}
-    for part in results.get('levels', []):
-        first = next(iter(next(iter(players(part).values())).values()), {})
+    for part in level_parts(results):
+        first = next(iter(_first_player(part).values()), {})
         if finite(first.get('clear_rate')) is not None: rates[part['level']] = first['clear_rate']
     return rates
 
@@ -637,7 +651,7 @@ def draw_level_map(axis, # of Matplotlib
                    rates): # clear rates by level, such as {'1-1': 0.9}
     "A map of 8 worlds and 4 stages, coloured by clear rate; a level without one stays grey."
     grid = np.full((4, 8), np.nan)
-    for level, rate in rates.items(): grid[int(level[2]) - 1, int(level[0]) - 1] = rate
+    for level in rates.keys() & set(LEVELS): grid[int(level[2]) - 1, int(level[0]) - 1] = rates[level]
     axis.imshow(np.where(np.isnan(grid), 0.0, 1.0), cmap='gray', vmin=-6, vmax=1.2, aspect='auto')
     axis.imshow(np.ma.masked_invalid(grid), cmap='RdYlGn', vmin=-0.3, vmax=1.3, aspect='auto')
     for (stage, world), rate in np.ndenumerate(grid):
