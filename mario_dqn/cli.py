@@ -649,7 +649,8 @@ def near(word, # that is not known
          known, # words that are
          rest): # said if none of them is like it
     "A question whether another word was meant, or where to look."
-    meant = difflib.get_close_matches(word.partition('=')[0][:80], list(known), 1)
+    word = word.partition('=')[0][:80]
+    meant = difflib.get_close_matches(word, [name for name in known if name != word], 1)
     return f'did you mean {meant[0]}?' if meant else rest
 
 # %% ../nbs/33_cli.ipynb #048b0c9b
@@ -684,9 +685,17 @@ def _refuse(event, # of tyro, for words that it cannot turn into options
                       f'{near(token, known, f"mario_dqn {words[0]} --help lists them.")}')
 
 # %% ../nbs/33_cli.ipynb #048b0c9c
+def _check_levels(words): # of the command line
+    "Raise `ConfigError` for a flag of levels that has no value, which tyro takes for an empty list."
+    for flag in ('--level', '--levels', '--env.level', '--env.levels'):
+        if any(word.partition('=')[0] == flag for word in words) and not values_of(flag, words):
+            raise ConfigError(f'{flag} is without a value, but must be levels such as 1-1, worlds such as '
+                              'world-3, or all.')
+
 def parse(words): # of the command line
     "The options that they mean, and the command; raises `ConfigError`, and `SystemExit` after a help text."
     name, first = words[0] if words else '', {}
+    _check_levels(words)
     with on_parse_error(functools.partial(_refuse, words=words)):
         if name in ('train', 'sweep', 'bench', 'baselines'):  # whose settings start from what other words say
             start, _ = tyro.cli(NewRun, args=words[1:], return_unknown_args=True, add_help=False,

@@ -400,7 +400,7 @@ def env_shapes(config, # `EnvConfig`
                make=make_env): # a function of it that makes an environment
     "Shape (stack, height, width) of an observation, and number of actions; raises `TypeError` for others."
     if make is make_env: return (config.stack, config.size, config.size), len(action_bytes(config.actions))
-    env = make(config)
+    env = make(config.at())
     try: seen, done = env.observation_space, env.action_space
     finally: env.close()
     if (getattr(seen, 'dtype', None) != np.uint8 or len(seen.shape) != 3

@@ -427,7 +427,8 @@ def run_protocol(players, # list of `Player`
             numbers, episodes = evaluate(player.policy, env_config, condition, progress=count, **options)
             measured.append(numbers)
             done += len(episodes)
-            for level in own: own[level].append(by_level(condition, episodes)[level])
+            parts = by_level(condition, episodes) if apart else {}
+            for level in own: own[level].append(parts[level])
             if report is not None: report(player, condition, numbers, episodes)
         rows.append(player.row(measured))
         for level in apart: apart[level].append(player.row(own[level]))
@@ -499,7 +500,8 @@ def baseline_players(env_config, # an `EnvConfig`
 def _baseline_key(env_config, # an `EnvConfig`
                   conditions): # list of `Condition`
     "What decides how such players play, as plain data: settings, conditions, and the versions of the game."
-    game = {name: getattr(env_config, name) for name in ('level', 'actions', 'frame_skip', 'stuck_limit')}
+    game = dict(level=env_config.level_name)
+    game |= {name: getattr(env_config, name) for name in ('actions', 'frame_skip', 'stuck_limit')}
     versions = {}
     for name in ('gym-super-mario-bros', 'nes-py'):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -534,6 +536,7 @@ def keep_baselines(env_config, # an `EnvConfig`
                    path, # the file, which may have other entries
                    progress=None): # as for `run_protocol`
     "Measure the players that do not learn, and put their rows into a file; returns the rows."
+    if env_config.levels: raise ConfigError('Players that do not learn are measured on one level at a time.')
     key, entries = _baseline_key(env_config, conditions), _read_baselines(path)
     rows = run_protocol(baseline_players(env_config), env_config, conditions, progress=progress)['players']
     entries = [entry for entry in entries if entry['key'] != key] + [dict(key=key, players=rows)]

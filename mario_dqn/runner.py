@@ -36,7 +36,7 @@ class Callback:
     def after_step(self, runner, result, epsilon): pass
     def episode(self, runner, row): pass
     def interval(self, runner, row): pass
-    def level(self, runner, row): pass
+    def level_interval(self, runner, row): pass
     def fault(self, runner, row): pass
     def evaluating(self, runner, count): pass
     def evaluation(self, runner, row, episodes): pass
@@ -254,7 +254,7 @@ class Metrics(Callback):
         runner.tell('interval', row)
         for level in runner.config.env.levels:
             recent = self.levels.get(level, ())
-            runner.tell('level', level_row(runner.step, level, self.counts[level], recent))
+            runner.tell('level_interval', level_row(runner.step, level, self.counts[level], recent))
         self.warn(runner, row)
 
 # %% ../nbs/07_runner.ipynb #07000023

@@ -182,17 +182,18 @@ def expand_levels(words, # one or several, such as 1-1, world-3 or all
     for word in words:
         if not isinstance(word, str) or word not in known:
             raise ConfigError(f'{name} is {excerpt(word)}, but must be levels such as 1-1, worlds such as '
-                              'world-3, or all.')
+                              'world-3, all, or of the Lost Levels lost-1-1 to lost-4-4.')
     return list(dict.fromkeys(level for word in words for level in known[word]))
 
 # %% ../nbs/01_settings.ipynb #7f59f23c
 class EnvConfig(Settings):
     "How the game is played and shown to the agent."
     group = 'env'
-    level: Annotated[Literal[LEVELS + LOST_LEVELS], arg(metavar='1-1…8-4')] = Field(
+    level: Fixed[Suppress[Literal[LEVELS + LOST_LEVELS]]] = Field(
         '1-1', description='world and stage, the 1-1 of SuperMarioBros-1-1-v0; lost-1-1 to lost-4-4 are of '
                            'the Lost Levels')
-    levels: Annotated[tuple[str, ...], arg(aliases=['--level'], metavar='LEVEL [LEVEL …]')] = Field(
+    levels: Annotated[tuple[str, ...], arg(
+        aliases=['--level', '--env.level'], metavar='LEVEL [LEVEL …]')] = Field(
         (), description='in the place of level: such as 1-1, world-3 or all. Of several levels each episode '
                         'of a training draws one')
     level_draw: Literal['uniform', 'need'] = Field(
@@ -224,8 +225,13 @@ class EnvConfig(Settings):
         "Write out what levels are meant; one alone is that of `level`."
         if not isinstance(values, dict): return values         # pydantic says what is wrong
         levels = tuple(expand_levels(values.get('levels', ()), 'env.levels'))
-        one = dict(level=levels[0], levels=()) if len(levels) == 1 else dict(levels=levels)
-        return values | one
+        if not levels: return values
+        return values | dict(level=levels[0], levels=levels if len(levels) > 1 else ())
+
+    def __replace__(self, /, **changes):
+        "A copy; another `level` takes the place of several."
+        if 'level' in changes: changes = dict(levels=()) | changes
+        return super().__replace__(**changes)
 
 # %% ../nbs/01_settings.ipynb #01a00023
 @patch(as_prop=True)
@@ -371,11 +377,13 @@ class RunConfig(Settings):
     checkpoint_interval: int = Field(
         20_000, ge=1, le=1_000_000_000,
         description='agent steps between checkpoints, from which a run can go on')
-    eval_episodes: int = Field(40, ge=1, le=10_000, description='episodes of an evaluation during training')
+    eval_episodes: int = Field(
+        40, ge=1, le=10_000, description='episodes of an evaluation during training, on each level')
     eval_sticky: float = Field(0.25, ge=0.0, le=0.99, description='sticky actions in these evaluations')
-    baselines: bool = Field(True, description='measure random, running and blind players too')
+    baselines: bool = Field(
+        True, description='measure random, running and blind players too, where there is one level')
     final_episodes: int = Field(
-        100, ge=1, le=10_000, description='episodes of each condition of the final evaluation')
+        100, ge=1, le=10_000, description='episodes of each condition of the final evaluation, on each level')
     record: bool = Field(True, description='write recordings of evaluation episodes')
     keep_checkpoint: bool = Field(
         False, description='keep the last checkpoint of a finished run, so that more steps can follow; as '

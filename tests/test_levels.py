@@ -1,15 +1,20 @@
 """Several levels in one run: what is drawn, what is kept of each, and that it goes on exactly."""
 import collections, csv, json, signal
 
+import gymnasium
 import numpy as np
 import pytest
 
 from mario_dqn.cli import main
+from mario_dqn.env import make_env
+from mario_dqn.evaluation import Condition, find_baselines, keep_baselines, play_episodes, protocol
 from mario_dqn.games import GameVector
 from mario_dqn.run.files import RunFolder
+from mario_dqn.run.process import GameProcess
 from mario_dqn.run.train import Interrupted, go_on, train
 from mario_dqn.runner import Callback
-from mario_dqn.settings import EnvConfig, LEVELS, with_values
+from mario_dqn.settings import Config, ConfigError, EnvConfig, LEVELS, with_values
+from mario_dqn.show.player import record_episode, with_level
 
 import mario_dqn.run.state  # noqa: F401 (tells games what they have to remember)
 
@@ -72,6 +77,62 @@ def test_starts_from_the_middle_stay_on_their_level():
     assert all(areas) and len(set.union(*areas)) == sum(map(len, areas))                  # no area belongs to two of these levels
     assert all(pool.failures for pool in games.starts.values())
     games.close()
+
+
+class Win(gymnasium.Wrapper):
+    "Level 1-1 is won in the third step, the other one given up in the third."
+    def reset(self, **options):
+        self.steps = 0
+        return self.env.reset(**options)
+
+    def step(self, action):
+        self.steps += 1
+        observation, reward, *_, info = self.env.step(action)
+        over, first = self.steps == 3, self.unwrapped._target_stage == 1
+        return observation, reward, over and first, over and not first, info | dict(flag_get=over and first)
+
+def winning(config): return Win(make_env(config))
+
+def test_levels_that_are_won_are_drawn_less_by_need_and_a_restored_vector_knows_it():
+    config = EnvConfig(levels=('1-1', '1-2'), level_draw='need', sticky=0.0, stuck_limit=4, noop_max=0)
+    games = GameVector(config, games=2, seed=1, workers=1, make=winning)
+    observation = games.reset()
+    episodes = []
+    for _ in range(120):
+        result = games.step(np.array([0, 0]))
+        observation, episodes = result.observation, episodes + result.episodes
+    assert set(games.starts['1-1'].results) == {True} and set(games.starts['1-2'].results) == {False}
+    played = collections.Counter(record.level for record in episodes)
+    assert played['1-2'] > 3 * played['1-1'] > 0, played
+    state = json.loads(json.dumps(games.state()))
+    other = GameVector(config, games=2, seed=1, workers=1, make=winning)
+    assert other.restore(state, observation)[1:] == ([], 0) and other.state() == state
+    games.close(), other.close()
+
+def test_a_process_plays_several_levels_as_threads_do():
+    config, seen = EnvConfig(levels=THREE, sticky=0.0, stuck_limit=5), []
+    for kind in (GameVector, GameProcess):
+        games = kind(config, games=2, seed=3, middle_starts=0.5, workers=1)
+        steps = [games.reset()] + [games.step(np.array([0, 1])) for _ in range(60)]
+        seen.append((np.stack([steps[0], *(step.observation for step in steps[1:])]), [step.episodes for step in steps[1:]], games.state()))
+        games.close()
+    (one, episodes, state), (two, again, other) = seen
+    np.testing.assert_array_equal(one, two, strict=True)
+    assert episodes == again and state == other and len({record.level for step in episodes for record in step}) > 1
+
+def test_the_player_plays_the_level_of_the_episode():
+    config = EnvConfig(levels=('1-1', '1-4'), sticky=0.0, stuck_limit=6)
+    first, second = play_episodes([0], config, Condition('one', 'one', 1))
+    assert (first.level, second.level) == ('1-1', '1-4') and first.tape != second.tape
+    recording = record_episode(second, config)
+    assert recording.episode.level == '1-4' and recording.episode.positions.tolist() == second.positions.tolist()
+    assert with_level(config, '8-1', 0.0).all_levels == ('8-1',) and with_level(config, None, 0.0).at().level == '1-1'
+
+def test_another_level_takes_the_place_of_several():
+    several = with_values(Config(), {'env.levels': ('2-1', '3-1')})
+    assert several.env.level == '2-1' and with_values(several, {'env.level': '8-4'}).env == EnvConfig(level='8-4')
+    with pytest.raises(ConfigError, match='one level at a time'): keep_baselines(several.env, [], 'nowhere.json')
+    assert find_baselines(several.env, protocol()) is None
 
 
 def test_a_run_on_several_levels_is_measured_level_by_level(tmp_path, capsys):

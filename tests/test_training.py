@@ -78,12 +78,12 @@ def test_the_best_weights_are_those_with_the_most_cleared_games_then_with_the_lo
     judged, best = iter([(0.325, 2293.7), (0.425, 2292.9), (0.425, 2280.0), (0.4, 2500.0)]), []
     class Told(Callback):
         def evaluation(self, runner, row, episodes): best.append(row['best'])
-    monkeypatch.setattr('mario_dqn.run.callbacks.select', lambda values, config, **options: (dict(zip(('clear_rate', 'x_mean'), next(judged))), {}, []))
+    monkeypatch.setattr('mario_dqn.run.callbacks.select', lambda values, config, **options: (dict(zip(('clear_rate', 'x_mean'), next(judged))) | dict(score_mean=0.0), {}, []))
     selection = Selection()
     runner = build_runner(short, [Told(), selection])
     for _ in range(4): selection.evaluate(runner)
     runner.games.close()
-    assert best == [1, 1, 0, 0] and selection.best_rank == (0.425, 2292.9)
+    assert best == [1, 1, 0, 0] and selection.best_rank == (0.425, 2292.9, 0.0)
 
 def library(**parts): return types.SimpleNamespace(**parts)
 def of_jax(platform): return library(devices=lambda: [library(platform=platform, device_kind='Example GPU')])

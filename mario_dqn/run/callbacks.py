@@ -56,8 +56,8 @@ class CheckLearning(Callback):
 
 # %% ../../nbs/16_callbacks.ipynb #b6743dbe
 def rank(numbers): # of `select`, or a row of evaluations.csv with its numbers read
-    "What makes weights the best: the share of games cleared, then how far Mario came."
-    return numbers['clear_rate'], numbers['x_mean']
+    "What makes weights the best: the share of games cleared, how far Mario came, and the score."
+    return numbers['clear_rate'], numbers['x_mean'], numbers['score_mean']
 
 # %% ../../nbs/16_callbacks.ipynb #e0a7acec
 def select(values, # a function of observations, such as `agent.average_values`
@@ -149,7 +149,7 @@ class CsvLog(Callback):
     def start(self, runner): self.last = (0, time.time())
     def episode(self, runner, row): self.write(self.folder.episodes, row)
     def evaluation(self, runner, row, episodes): self.write(self.folder.evaluations, row)
-    def level(self, runner, row): self.write(self.folder.levels, row)
+    def level_interval(self, runner, row): self.write(self.folder.levels, row)
     def level_evaluation(self, runner, row): self.write(self.folder.level_evaluations, row)
 
     def interval(self, runner, row):

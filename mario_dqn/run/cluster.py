@@ -211,9 +211,10 @@ def _own(self: RayGames, i): # of which actor
     return slice(self.firsts[i], self.firsts[i] + self.pools[i])
 
 @patch
-def _fetch(self: RayGames, call): # of an actor
+def _fetch(self: RayGames, call, # of an actor
+           patience=None): # seconds; if None, so that a game that hangs is the actor's business
     "Its answer; raises what the call raised, or `LostActor`."
-    errors, patience = self.ray.exceptions, 60 + 3 * self.timeout  # a game that hangs is the actor's business
+    errors, patience = self.ray.exceptions, patience or 60 + 3 * self.timeout
     try: return self.ray.get(call, timeout=patience)
     except errors.GetTimeoutError:
         raise LostActor(f'no answer for {patience:g} seconds; all processors of the cluster may be '
@@ -302,7 +303,9 @@ def restore(self: RayGames, state, # as for `GameVector`
              for i, (actor, part) in enumerate(zip(self.actors, parts))]
     done = []
     for i, call in enumerate(calls):
-        done.append(self._fetch(call))
+        try: done.append(self._fetch(call, 86_400.0))          # as many tapes as there may be
+        except LostActor as error:
+            raise TrainingError(f'An actor that plays games was lost in restore: {error}.') from None
         if progress is not None: progress(self._own(i).stop, self.count)
     self.begun, self.observation = True, np.concatenate([observation for observation, *_ in done])
     anew = [game + first for (_, own, _), first in zip(done, self.firsts) for game in own]

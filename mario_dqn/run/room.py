@@ -28,7 +28,7 @@ def replay_size(config, # a `Config`
 
 def added_memory(config, capacity=None): # as for `replay_size`
     "The bytes that a run needs beside what this process has already."
-    snapshots = 20_000_000 * (len(config.env.all_levels) - 1)  # of the others; up to 94 of 256 KiB a level
+    snapshots = 25_000_000 * (len(config.env.all_levels) - 1)  # of the others, with consoles that they need
     return (replay_size(config, capacity) + 40_000_000 + 36 * weight_count(config) + 1_000_000
             * config.agent.batch_size + snapshots
             + 85_000_000 * (config.run.games_on == 'process') + 3_000_000 * config.run.games)

@@ -177,17 +177,23 @@ def _restore_pools(self: GameVector, state, # of `GameVector.state`
                    progress): # as for `rebuild`
     "Fill the pools; returns the snapshot of the moment of each game, or None, and how many were lost."
     levels, moments, lost = merge_pools(state['pools'])['levels'], [None] * self.count, 0
+    here = {level: [i for i, game in enumerate(state['games']) if game['level'] == level and game['moment']]
+            for level in levels}
+    wanted = {level: [state['games'][i]['moment'] for i in here[level]] + part['snapshots']
+              for level, part in levels.items()}
+    tapes, done = sum(len({moment['tape'] for moment in found}) for found in wanted.values()), 0
     for level, part in levels.items():
-        here = [i for i, game in enumerate(state['games']) if game['level'] == level and game['moment']]
-        find = _rebuilt(self, level, [state['games'][i]['moment'] for i in here] + part['snapshots'],
-                        progress)
+        def count(played, of, before=done):
+            if progress is not None: progress(before + played, tapes)
+        find = _rebuilt(self, level, wanted[level], count)
+        done += len({moment['tape'] for moment in wanted[level]})
         snapshots, pool = [find(moment) for moment in part['snapshots']], self.starts[level]
         for snapshot in snapshots:
             if snapshot is not None: pool.add(snapshot)
         pool.failures.extend(part['failures'])
         pool.results.extend(part['results'])
         lost += snapshots.count(None)
-        for i in here: moments[i] = find(state['games'][i]['moment'])
+        for i in here[level]: moments[i] = find(state['games'][i]['moment'])
     return moments, lost
 
 # %% ../../nbs/11_state.ipynb #11d00001

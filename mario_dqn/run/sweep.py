@@ -274,8 +274,9 @@ def close(self: Sweep):
 def rank_groups(evaluations): # {group: a list with the row of each of its runs at the pause, or None}
     "The groups, the best first; a run without a row counts as one that cleared nothing."
     def rate(group):
-        rows = [row or dict(clear_rate=0.0, x_mean=0.0) for row in evaluations[group]]
-        return tuple(float(np.mean([row[name] for row in rows])) for name in ('clear_rate', 'x_mean'))
+        names = ('clear_rate', 'x_mean', 'score_mean')
+        rows = [row or dict.fromkeys(names, 0.0) for row in evaluations[group]]
+        return tuple(float(np.mean([row[name] for row in rows])) for name in names)
     return sorted(evaluations, key=rate, reverse=True)
 
 @patch

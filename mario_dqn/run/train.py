@@ -252,7 +252,7 @@ def _write_config(folder, # `RunFolder`
         refuse_links(folder.path.resolve())
         if load_config(folder.config).run.steps != config.run.steps:
             # first: whoever finds the rest goes on
-            for name in ('machine', 'results', 'greedy'): getattr(folder, name).unlink(missing_ok=True)
+            for name in ('machine', 'results', 'greedy', 'map'): getattr(folder, name).unlink(missing_ok=True)
     write_atomic(folder.config, to_toml(config))
 
 # %% ../../nbs/17_train.ipynb #c46ebd11

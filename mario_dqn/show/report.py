@@ -774,8 +774,10 @@ PROTOCOL = dict(
 
 def card_protocol(results): # content of results.json
     "How the players were evaluated, as Markdown."
-    conditions = {name: c for row in players(results).values() for name, c in row.items()}
-    lines = []
+    parts = level_parts(results)
+    conditions = {name: c for row in players(parts[0] if parts else results).values()
+                  for name, c in row.items()}
+    lines = ['On each level:\n'] if parts else []
     for name, sentence in PROTOCOL.items():
         if name not in conditions: continue
         values = {k: '–' if finite(v := conditions[name].get(k)) is None else f'{v:g}'
@@ -873,7 +875,7 @@ def write_report(folder): # the run's folder
         write_atomic(folder.plot, png(results_plot(folder)))
         written.append(folder.plot)
     rates = level_rates(load_json(folder.results)) if folder.results.exists() else {}
-    if rates:
+    if rates.keys() & set(LEVELS):
         write_atomic(folder.map, png(levels_plot(rates)))
         written.append(folder.map)
     write_atomic(folder.card, model_card(folder))  # after the plots, which it shows and lists
