@@ -3,8 +3,8 @@
 Usage: python experiments/clear_tapes.py [LEVEL …] [--actions NAME] [--seeds N …] [--minutes M]
 
 Levels are named as for `mario_dqn train --level`; all of them, if none is. The search is Go-Explore without a network (Ecoffet et al. 2021,
-"first return, then explore"): it keeps a snapshot of each cell that it has reached, goes back to one that was seldom tried, and plays on at
-random. A cell is 32 pixels wide and high, of one area; it also has Mario's size, and the counters with which the game notices the right way
+"first return, then explore"): it keeps a snapshot of each cell that it has reached, goes back to one that was seldom tried, most often one of the newest, and plays on
+at random. A cell is 32 pixels wide and high, of one area; it also has Mario's size, and the counters with which the game notices the right way
 through a maze, which no agent is told. What is found goes to experiments/clear_tapes.json: one digit for each agent step of four frames, the
 number of the action. A level that has a list for these actions is left out. `tests/test_levels.py` plays the lists.
 """
@@ -30,8 +30,8 @@ def cell_of(game, info):
     return info['area'], info['x_pos'] // 32, info['y_pos'] // 32, *(ram[place] for place in MAZE), ram[SIZE] > 0
 
 def choose(cells, order, rng):
-    "A cell that was seldom tried, half of the time one of the newest."
-    names = order[-40:] if rng.random() < 0.5 else order
+    "A cell that was seldom tried, most often one of the newest."
+    names = order[-12:] if rng.random() < 0.7 else order
     return cells[rng.choices(names, [1 / (1 + cells[name].tries) for name in names])[0]]
 
 def bursts(count, rng):

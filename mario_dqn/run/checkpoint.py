@@ -145,7 +145,7 @@ def remove_weights(path): # the file, which need not exist
     except OSError as e: raise ConfigError(f'{path} cannot be removed: {reason(e)}.') from None
 
 # %% ../../nbs/14_checkpoint.ipynb #9ab6ef90
-LARGEST_JSON = 256_000_000  # bytes; larger ones than that are not read
+LARGEST_JSON = 32_000_000  # bytes; larger ones than that are not read
 
 def single(pairs): # names and values
     "A dictionary; raises `ValueError` if a name stands there twice."
