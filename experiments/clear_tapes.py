@@ -1,21 +1,26 @@
-"""Searches for each level a list of actions that clears it, and so tells whether a set of actions is enough.
+"""Searches for each level a tape of buttons that clears it, and so tells whether a set of actions is enough.
 
 Usage: python experiments/clear_tapes.py [LEVEL …] [--actions NAME] [--seeds N …] [--minutes M]
 
 Levels are named as for `mario_dqn train --level`; all of them, if none is. The search is Go-Explore without a network (Ecoffet et al. 2021,
-"first return, then explore"): it keeps a snapshot of each cell that it has reached, goes back to one that was seldom tried, most often one of the newest, and plays on
-at random. A cell is 32 pixels wide and high, of one area; it also has Mario's size, and the counters with which the game notices the right way
-through a maze, which no agent is told. What is found goes to experiments/clear_tapes.json: one digit for each agent step of four frames, the
-number of the action. A level that has a list for these actions is left out. `tests/test_levels.py` plays the lists.
+"first return, then explore"): it keeps a snapshot of each cell that it has reached, goes back to one that was seldom tried, most often one
+of the newest, and plays on at random. A cell is 32 pixels wide and high, of one area; it also has Mario's size, and the counters with which
+the game notices the right way through a maze, which no agent is told. What is found goes to experiments/clear_tapes.json: for each level and
+set of actions the byte of the joypad of each agent step, of four frames, as hexadecimal text. A level that has one is left out.
+`tests/test_levels.py` plays them.
 """
 import argparse, json, math, random, time
 from pathlib import Path
 
-from mario_dqn.env import ACTIONS, MarioEnv, action_bytes, snapshot_of
+from nes_py.wrappers import JoypadSpace
+
+from mario_dqn.env import ACTIONS, MarioEnv, snapshot_of
 from mario_dqn.run.files import write_atomic
 from mario_dqn.settings import expand_levels
 
 FOUND = Path(__file__).with_name('clear_tapes.json')
+CANDIDATES = ACTIONS | dict(down=[*ACTIONS['run'], ['down']], left=[*ACTIONS['run'], ['left', 'B'], ['down']],
+                            wait=[*ACTIONS['run'], ['left', 'B'], ['down'], []])
 FRAMES = 4                                    # of an agent step
 MAZE, SIZE = (0x06d9, 0x06da), 0x0756         # places in the memory of the console
 
@@ -45,8 +50,9 @@ def play(game, action): # four frames; returns whether the episode is over, and 
     return info['is_dying'], info
 
 def search(level, actions, seed, minutes):
-    "A list of actions that clears the level, or None, and how many cells were reached."
-    rng, game, joypad, end = random.Random(seed), MarioEnv(level), action_bytes(actions), time.monotonic() + 60 * minutes
+    "The bytes of the agent steps that clear the level, or None, and how many cells were reached."
+    rng, game, end = random.Random(seed), MarioEnv(level), time.monotonic() + 60 * minutes
+    joypad = [sum(JoypadSpace._button_map[button] for button in buttons if button != 'NOOP') for buttons in CANDIDATES[actions]]
     _, info = game.reset()
     cells = {cell_of(game, info): Cell(snapshot_of(game, b''), [])}
     order = list(cells)
@@ -57,7 +63,7 @@ def search(level, actions, seed, minutes):
         game.look, done, over, patience = False, list(cell.actions), False, rng.choice([10, 25, 60])
         for action, length in bursts(len(joypad), rng):
             for _ in range(length):
-                done.append(action)
+                done.append(joypad[action])
                 over, info = play(game, joypad[action])
                 if over: break
                 name = cell_of(game, info)
@@ -67,26 +73,28 @@ def search(level, actions, seed, minutes):
                 cells[name] = Cell(snapshot_of(game, b''), list(done))
                 cells[name].tries = tries
             if over or len(done) > len(cell.actions) + patience: break
-        if over and info['flag_get']: return done, len(cells)
+        if over and info['flag_get']: return bytes(done), len(cells)
     return None, len(cells)
 
+
+def read(): return json.loads(FOUND.read_text()) if FOUND.exists() else {}
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('levels', nargs='*', default=['all'])
-    parser.add_argument('--actions', choices=list(ACTIONS), default='run')
+    parser.add_argument('--actions', choices=list(CANDIDATES), default='run')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument('--minutes', type=float, default=2.0, help='for each level and seed')
     arguments = parser.parse_args()
     for level in expand_levels(arguments.levels, 'LEVEL'):
         for seed in arguments.seeds:
-            found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
-            if arguments.actions in found.get(level, {}): continue
+            if arguments.actions in read().get(level, {}): continue
             begun = time.monotonic()
-            actions, cells = search(level, arguments.actions, seed, arguments.minutes)
-            print(f'{level}, {arguments.actions}, seed {seed}: {"cleared" if actions else "not cleared"}, {cells} cells, {time.monotonic() - begun:.0f} s', flush=True)
-            if actions is None: continue
-            found.setdefault(level, {})[arguments.actions] = ''.join(map(str, actions))
+            tape, cells = search(level, arguments.actions, seed, arguments.minutes)
+            print(f'{level}, {arguments.actions}, seed {seed}: {"cleared" if tape else "not cleared"}, {cells} cells, {time.monotonic() - begun:.0f} s', flush=True)
+            if tape is None: continue
+            found = read()                    # another search may have written meanwhile
+            found.setdefault(level, {})[arguments.actions] = tape.hex()
             write_atomic(FOUND, json.dumps(dict(sorted(found.items())), indent=1) + '\n')
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mario_dqn.cli import main
-from mario_dqn.env import make_env
+from mario_dqn.env import MarioEnv, make_env
 from mario_dqn.evaluation import Condition, find_baselines, keep_baselines, play_episodes, protocol
 from mario_dqn.games import GameVector
 from mario_dqn.run.files import RunFolder
@@ -15,6 +15,8 @@ from mario_dqn.run.train import Interrupted, go_on, train
 from mario_dqn.runner import Callback
 from mario_dqn.settings import Config, ConfigError, EnvConfig, LEVELS, with_values
 from mario_dqn.show.player import record_episode, with_level
+
+from house import ROOT
 
 import mario_dqn.run.state  # noqa: F401 (tells games what they have to remember)
 
@@ -127,6 +129,21 @@ def test_the_player_plays_the_level_of_the_episode():
     recording = record_episode(second, config)
     assert recording.episode.level == '1-4' and recording.episode.positions.tolist() == second.positions.tolist()
     assert with_level(config, '8-1', 0.0).all_levels == ('8-1',) and with_level(config, None, 0.0).at().level == '1-1'
+
+TAPES = json.loads((ROOT / 'experiments/clear_tapes.json').read_text())
+
+@pytest.mark.parametrize('level, actions', [pytest.param(level, actions, marks=[] if level in ('1-1', '1-4') else pytest.mark.full)
+                                            for level, tapes in TAPES.items() for actions in tapes])
+def test_a_tape_that_a_search_has_found_clears_the_level(level, actions):
+    game, over = MarioEnv(level), False
+    game.reset()
+    for byte in bytes.fromhex(TAPES[level][actions]):
+        for _ in range(4):
+            assert not over
+            *_, terminated, truncated, info = game.step(byte)
+            over = terminated or truncated
+            if over: break
+    assert (terminated, truncated, info['flag_get']) == (True, False, True) and game.at_home
 
 def test_another_level_takes_the_place_of_several():
     several = with_values(Config(), {'env.levels': ('2-1', '3-1')})
