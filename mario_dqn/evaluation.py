@@ -409,6 +409,7 @@ class Player(NamedTuple):
         "Its row in what results.json holds."
         return dict(name=self.name, label=self.label, conditions=conditions)
 
+# %% ../nbs/08_evaluation.ipynb #08d00005
 def run_protocol(players, # list of `Player`
                  env_config, # an `EnvConfig`
                  conditions=None, # list of `Condition`; `protocol()` if None

@@ -257,6 +257,14 @@ class Metrics(Callback):
             runner.tell('level_interval', level_row(runner.step, level, self.counts[level], recent))
         self.warn(runner, row)
 
+# %% ../nbs/07_runner.ipynb #07d00004
+@patch
+def keep(self: Metrics, record): # an `EpisodeRecord`, on one of several levels
+    "Count it, and remember it with the last ones of its level."
+    self.counts[record.level] += 1
+    if record.start != 'level': return
+    self.levels.setdefault(record.level, collections.deque(maxlen=100)).append(record)
+
 # %% ../nbs/07_runner.ipynb #07000023
 @patch
 def warn(self: Metrics, runner, # `Runner`
@@ -267,13 +275,6 @@ def warn(self: Metrics, runner, # `Runner`
     runner.say(f'{row["beyond_bins"]:.0%} of the targets up to step {row["step"]:,} lie beyond the bins, '
                f'which reach from agent.value_low {agent.value_low:g} to agent.value_high '
                f'{agent.value_high:g}; such values cannot be learned.')
-
-@patch
-def keep(self: Metrics, record): # an `EpisodeRecord`, on one of several levels
-    "Count it, and remember it with the last ones of its level."
-    self.counts[record.level] += 1
-    if record.start != 'level': return
-    self.levels.setdefault(record.level, collections.deque(maxlen=100)).append(record)
 
 @patch
 def state(self: Metrics):

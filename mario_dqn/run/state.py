@@ -172,6 +172,7 @@ def _rebuilt(vector, # `GameVector`
         return snapshot if snapshot is not None and _moment_state(snapshot) == moment else None
     return find
 
+# %% ../../nbs/11_state.ipynb #11d00002
 @patch
 def _restore_pools(self: GameVector, state, # of `GameVector.state`
                    progress): # as for `rebuild`

@@ -70,19 +70,15 @@ COLUMNS = {
 }
 
 LEVEL_COLUMNS = { # where there are several levels; the rows of episodes.csv then have a level, too
-    'levels.csv': dict(
-        step='agent steps of the run so far',
-        level='world and stage',
-        episodes='finished training episodes on this level so far',
-        score_100="score, mean of the last 100 of them from the level's start; empty if none yet",
-        x_100='how far Mario came in those episodes, in pixels, mean',
-        clear_100='share of those episodes that reached the flag, 0 to 1'),
-    'level_evaluations.csv': dict(
-        step='agent steps of the run when it was evaluated',
-        level='world and stage')
-        | {name: meaning for name, meaning in COLUMNS['evaluations.csv'].items()
-           if name not in ('step', 'best')},
+    'levels.csv': dict(step='agent steps so far', level='world and stage',
+                       episodes='finished training episodes on this level so far'),
+    'level_evaluations.csv': dict(step=COLUMNS['evaluations.csv']['step'], level='world and stage'),
 }
+# the rest are those of the whole run, counted on one level
+LEVEL_COLUMNS['levels.csv'] |= {name: COLUMNS['metrics.csv'][name]
+                                for name in ('score_100', 'x_100', 'clear_100')}
+LEVEL_COLUMNS['level_evaluations.csv'] |= {
+    name: meaning for name, meaning in COLUMNS['evaluations.csv'].items() if name not in ('step', 'best')}
 
 # %% ../../nbs/23_report.ipynb #b328a89d
 TEXT_COLUMNS = ('start', 'level')
