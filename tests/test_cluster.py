@@ -56,7 +56,8 @@ def cluster(request):
     cluster.shutdown()
 
 
-@pytest.mark.parametrize('cluster, seeds, discounts', [pytest.param(2, [0, 1], [0.9], id='2'), pytest.param(3, [0, 1, 2], [0.9, 0.95], id='6', marks=pytest.mark.full)], indirect=['cluster'])
+@pytest.mark.full
+@pytest.mark.parametrize('cluster, seeds, discounts', [pytest.param(2, [0, 1], [0.9], id='2'), pytest.param(3, [0, 1, 2], [0.9, 0.95], id='6')], indirect=['cluster'])
 def test_a_sweep_of_so_many_runs_over_several_nodes_of_which_one_is_killed(cluster, tmp_path, command, promise, seeds, discounts):
     address, kill_node = cluster
     out = tmp_path / 'sweep'
