@@ -66,10 +66,11 @@ class NewRun(StartOptions):
 class AgentOptions(Options):
     "What all commands that load an agent have in common."
     path: maybe(Place, 'RUN') = Field(
-        None, description='folder of the run; the agent that ships, if left out')
+        None, description='folder of the run; the agent that ships for the level, if left out')
     level: Annotated[tuple[str, ...], arg(metavar='LEVEL [LEVEL …]'), BeforeValidator(
         lambda words: tuple(expand_levels(words, '--level')))] = Field(
-        (), description='other levels than those it was trained on, such as 1-1, world-3 or all')
+        (), description='the level of the agent that ships, 1-1 if left out; with --path other levels '
+                       'than those it was trained on, such as 1-1, world-3 or all')
     threads: maybe(Annotated[int, Field(ge=1, le=256)], 'N') = Field(
         None, description='processor threads for the network')
     seed: int = Field(0, ge=0, le=2**31 - 1, description='the seeds of the episodes derive from it')
@@ -395,9 +396,17 @@ def _report_sweep(sweep, # `Sweep`, carried out
     return int(any(row['state'] == 'failed' for row in rows))
 
 # %% ../nbs/33_cli.ipynb #a1b7d36b
+def _folder_of(options): # `AgentOptions`
+    "The run of `--path`, or the agent that ships for `--level`, or for 1-1; raises `ConfigError`."
+    if options.path: return RunFolder(options.path)
+    if len(options.level) > 1:
+        raise ConfigError('--level names several levels, and agents ship for one level each; give --path, '
+                          'the run whose agent is to play them.')
+    return shipped_agent(*options.level)
+
 def saved_agent(options): # `AgentOptions`
     "The agent of `--path`, or the one that ships, its configuration and its folder; raises `ConfigError`."
-    folder = RunFolder(options.path) if options.path else shipped_agent()
+    folder = _folder_of(options)
     # says what is wrong before libraries are loaded
     if folder.path.is_dir(): load_config(folder.config, saved=True)
     with keep_signals():

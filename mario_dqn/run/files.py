@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['read_file', 'read_text', 'load_config', 'FolderLock', 'RunFolder', 'stage', 'project_root', 'save_root',
-           'shipped_agent', 'write_atomic', 'whole_file', 'import_keras', 'quiet_stderr', 'threads_in_force',
-           'set_threads', 'keep_signals', 'stop_signals', 'byproduct', 'progress_bar']
+           'shipped_levels', 'shipped_agent', 'write_atomic', 'whole_file', 'import_keras', 'quiet_stderr',
+           'threads_in_force', 'set_threads', 'keep_signals', 'stop_signals', 'byproduct', 'progress_bar']
 
 # %% ../../nbs/10_files.ipynb #10f00002
 import contextlib, importlib, json, logging, os, signal, stat, subprocess, sys, tempfile
 from pathlib import Path
-from ..settings import ConfigError, from_toml, one_line, reason
+from ..settings import LEVELS, ConfigError, from_toml, one_line, reason
 
 # %% ../../nbs/10_files.ipynb #82e3cf19
 def read_file(path, # the file
@@ -129,12 +129,18 @@ def save_root():
     "The folder that holds the runs: `save/` of the checkout, or of the current folder."
     return (project_root() or Path.cwd()) / 'save'
 
+# %% ../../nbs/10_files.ipynb #d1a67419
+def shipped_levels():
+    "The levels that a trained agent ships for, in the order of the game."
+    inside = Path(__file__).resolve().parents[1] / 'shipped'
+    place = inside if project_root() is None else project_root() / 'save'
+    return {level: RunFolder(place / level) for level in LEVELS if (place / level / 'best.npz').exists()}
+
 def shipped_agent(level='1-1'): # the level it was trained on
     "The folder of the trained agent that ships; raises `ConfigError` if there is none for the level."
-    inside = Path(__file__).resolve().parents[1] / 'shipped' / level
-    folder = inside if project_root() is None else project_root() / 'save' / level
-    if folder.is_dir(): return RunFolder(folder)
-    raise ConfigError(f'level is {level!r}, but no trained agent for it ships in {folder.parent}.')
+    found = shipped_levels()
+    if level in found: return found[level]
+    raise ConfigError(f'No trained agent for level {level} ships; there is one for {", ".join(found)}.')
 
 # %% ../../nbs/10_files.ipynb #cb4c0cf9
 def write_atomic(path, # where the file is to stand
