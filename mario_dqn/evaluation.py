@@ -68,11 +68,11 @@ def protocol(episodes=100, # episodes of the two conditions with chance, and sta
             Condition('single', 'one greedy episode', 1, seed)]
 
 # %% ../nbs/08_evaluation.ipynb #e9076c3c
-def _how_far(positions, areas): # of an `Episode`
+def _ground(positions, areas): # of an `Episode`
     ground = []
     for area, x in zip(np.zeros_like(positions) if areas is None else areas, positions, strict=True):
         ground = extend_ground(ground, int(area), int(x))
-    return distance(ground)
+    return ground
 
 @dataclass(frozen=True, eq=False)
 class Episode:
@@ -92,7 +92,10 @@ class Episode:
     terminated: bool # whether the game ended it, by flag or death; if not, it was truncated
     areas: np.ndarray | None = None # [T] int64, the area after every agent step; None if all in one
 
-    x = property(lambda self: _how_far(self.positions, self.areas), doc='How far Mario came, in pixels.')
+    ground = property(lambda self: _ground(self.positions, self.areas),
+                      doc='[area, first x, largest x] of each area that Mario was in.')
+    area = property(lambda self: 0 if self.areas is None else int(self.areas[-1]), doc='Where it ended.')
+    x = property(lambda self: distance(self.ground), doc='How far Mario came, in pixels.')
     length = property(lambda self: len(self.actions), doc='Agent steps.')
     frames = property(lambda self: len(self.tape), doc='Emulator frames.')
 

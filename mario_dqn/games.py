@@ -160,6 +160,8 @@ class EpisodeRecord(NamedTuple):
     terminated: bool # False if it was truncated
     length: int # agent steps
     level: str # world and stage
+    area: int = 0 # where it ended
+    ground: list = [] # [area, first x, largest x] of each area that Mario was in; empty if nobody measures it
 
 # %% ../nbs/06_games.ipynb #9edbc5ae
 class TrainingGame(Game):
@@ -206,8 +208,10 @@ class GameStep(NamedTuple):
 @patch
 def record(self: TrainingGame, terminated): # whether the game ended it
     "What the episode did, as an `EpisodeRecord`."
+    measured = self.env.has_wrapper_attr('ground')
     return EpisodeRecord(self.number, self.episode, self.start, self.score, int(self.x),
-                         self.cleared, bool(terminated), self.length, self.config.level)
+                         self.cleared, bool(terminated), self.length, self.config.level, self.area or 0,
+                         self.env.get_wrapper_attr('ground') if measured else [])
 
 @patch
 def play(self: TrainingGame, action, # number of the action

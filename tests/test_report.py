@@ -62,7 +62,7 @@ def test_a_run_that_has_hardly_begun_is_plotted(copy):
     first = copy('first', drop=['evaluations.csv', 'timing.csv'], episodes=header('episodes.csv'))
     figure = results_plot(first)
     assert len(figure.axes) == 4 and words(figure, 0) == ['no finished episode yet'] and points(figure) == 0
-    practice = copy('practice', episodes=header('episodes.csv') + '100,0,0,middle,1,2,0,1,5,0.1\n')
+    practice = copy('practice', episodes=header('episodes.csv') + '100,0,0,middle,1,2,0,1,5,0.1,0,\n')
     assert words(results_plot(practice), 0)[0] == 'no finished episode yet'
     early = copy('early', evaluations=header('evaluations.csv'), timing='')
     assert points(results_plot(early)) == 2 * np.sum(read_rows(shipped_agent().episodes)['start'] == 'level')
@@ -71,7 +71,7 @@ def test_a_run_that_has_hardly_begun_is_plotted(copy):
 def test_a_table_that_was_cut_short_and_strange_numbers_are_plotted(copy):
     lines = shipped_agent().episodes.read_text().splitlines(keepends=True)
     cut = copy('cut', episodes=''.join(lines[:50]) + lines[50][:9])
-    strange = copy('strange', episodes=header('episodes.csv') + '100,0,0,level,nan,inf,0,1,5,0.1\n200,0,1,level,-inf,,1,1,,0.1\n,0,2,level,1,2,1,1,5,0.1\n',
+    strange = copy('strange', episodes=header('episodes.csv') + '100,0,0,level,nan,inf,0,1,5,0.1,0,\n200,0,1,level,-inf,,1,1,,0.1,,\n,0,2,level,1,2,1,1,5,0.1,0,0:0-2\n',
                    timing=header('timing.csv') + '100,nan,nan\n')
     for run in (cut, strange): assert png(results_plot(run))[:4] == b'\x89PNG'
 
@@ -86,7 +86,7 @@ def test_the_place_of_the_flag_is_shown_where_it_is_known(copy):
 def test_what_cannot_be_plotted_is_refused(copy, tmp_path):
     damaged = copy('damaged', episodes=header('episodes.csv') + '100,0,0\n')
     for call, message in ((lambda: results_plot([]), 'at least one folder'), (lambda: results_plot([damaged, damaged], labels=['a']), '1 labels, but 2 folders'),
-                          (lambda: results_plot(tmp_path / 'nothing'), 'No such file'), (lambda: results_plot(damaged), 'episodes.csv, line 2: 3 fields, but there are 10 columns'),
+                          (lambda: results_plot(tmp_path / 'nothing'), 'No such file'), (lambda: results_plot(damaged), 'episodes.csv, line 2: 3 fields, but there are 12 columns'),
                           (lambda: results_plot(copy('columns', episodes='step,start\n1,level\n')), 'the column game is missing')):
         with pytest.raises(ConfigError, match=message): call()
 

@@ -289,7 +289,7 @@ def _write_synced(path, # a new file
     return dict(size=len(data), sha256=sha256(data))
 
 # %% ../../nbs/14_checkpoint.ipynb #7e5b3810
-FORMAT = 10 # version of what a checkpoint holds; another one is not read
+FORMAT = 11 # version of what a checkpoint holds; another one is not read
 LARGEST_ARRAYS = 2**31 # bytes; larger arrays of a checkpoint are not read
 LARGEST_SEGMENT = 40_000_000 # bytes, more than 512 pictures of the largest size; a larger segment is not read
 
