@@ -172,13 +172,12 @@ class At(Callback):
 def stop(runner): runner.stop('the test')
 def kill(runner): import_ray().kill(runner.games.actors[1])
 if __name__ == '__main__':
-    folder, text, form = sys.argv[1:]
+    folder, text = sys.argv[1:]
     config, said = from_toml(text), []
     join_cluster(cpus=6)
     train(with_values(config, {'run.games_on': 'process'}), f'{folder}/process', say=said.append)
-    full = {'full': True, 'short': False}[form]
-    if full: train(with_values(config, {'run.games_on': 'ray'}), f'{folder}/ray', say=said.append)
-    for before, after in (('ray', 'threads'), ('process', 'ray'))[:1 + full]:
+    train(with_values(config, {'run.games_on': 'ray'}), f'{folder}/ray', say=said.append)
+    for before, after in (('ray', 'threads'), ('process', 'ray')):
         path = f'{folder}/{before}-{after}'
         try: train(with_values(config, {'run.games_on': before}), path, callbacks=[At(160, stop)], say=said.append)
         except Interrupted: pass
@@ -188,20 +187,20 @@ if __name__ == '__main__':
         go_on(path, say=said.append)
     assert not any('bit for bit' in sentence for sentence in said), said
     two = with_values(config, {'run.games_on': 'ray', 'run.games_per_actor': 2})
-    for name in ('one', 'other')[:2 * full]: train(two, f'{folder}/{name}', say=said.append)
+    for name in ('one', 'other'): train(two, f'{folder}/{name}', say=said.append)
     train(two, f'{folder}/killed', callbacks=[At(160, kill)], say=said.append)
     leave_cluster()
     print(json.dumps(said))
 '''
 
-@pytest.mark.parametrize('form', ['short', pytest.param('full', marks=pytest.mark.full)])
-def test_games_on_actors_give_the_numbers_of_a_process_and_one_that_dies_is_replaced(tmp_path, python, short, promise, form):
+@pytest.mark.full
+def test_games_on_actors_give_the_numbers_of_a_process_and_one_that_dies_is_replaced(tmp_path, python, short, promise):
     from mario_dqn.settings import to_toml, with_values
     config = with_values(short, {'run.games': 4, 'env.frame_skip': 2, 'agent.learning_starts': 64, 'run.checkpoint_interval': 120, 'run.steps': 320})
-    done = python(GAMES, tmp_path, to_toml(config), form)
+    done = python(GAMES, tmp_path, to_toml(config))
     assert done.returncode == 0 and done.stderr == '', done.stderr
-    for other in ('ray-threads', 'ray', 'process-ray')[:3 if form == 'full' else 1]: assert_same_run(tmp_path / 'process', tmp_path / other)
-    if form == 'full': assert_same_run(tmp_path / 'one', tmp_path / 'other')               # two actors: other numbers, but always the same
+    for other in ('ray-threads', 'ray', 'process-ray'): assert_same_run(tmp_path / 'process', tmp_path / other)
+    assert_same_run(tmp_path / 'one', tmp_path / 'other')               # two actors: other numbers, but always the same
     faults = [json.loads(line) for line in (tmp_path / 'killed/faults.jsonl').read_text().splitlines()]
     assert [(fault['game'], fault['kind'], fault['during'], fault['step']) for fault in faults] == [(2, 'lost', 'training', 164), (3, 'lost', 'training', 164)]
     assert json.loads((tmp_path / 'killed/machine.json').read_text())['outcome'] == 'finished'
