@@ -1,4 +1,4 @@
-"""Builds the package from settings.ini; `save/1-1`, the trained agent, is installed inside the package."""
+"""Builds the package from settings.ini; the trained agents, one for a level, are installed inside the package."""
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -24,7 +24,7 @@ setup(
     python_requires=f'>={config["min_python"]}',
     packages=['mario_dqn', 'mario_dqn.run', 'mario_dqn.show', 'mario_dqn.shipped'],
     package_dir={'mario_dqn': 'mario_dqn', 'mario_dqn.shipped': 'save'},
-    package_data={'mario_dqn': ['baselines.json'], 'mario_dqn.show': ['player.js', 'player.css', 'card.md'], 'mario_dqn.shipped': ['1-1/*.toml', '1-1/*.npz', '1-1/*.json', '1-1/*.csv', '1-1/*.png', '1-1/*.md']},
+    package_data={'mario_dqn': ['baselines.json'], 'mario_dqn.show': ['player.js', 'player.css', 'card.md'], 'mario_dqn.shipped': [f'[1-8]-[1-4]/*.{kind}' for kind in ('toml', 'npz', 'json', 'csv', 'png', 'md')]},
     install_requires=config['requirements'].split(),
     extras_require={name: config[f'{name}_requirements'].split() for name in ('dev', 'cuda', 'jax', 'cluster')},
     entry_points={'console_scripts': config['console_scripts'].split()},

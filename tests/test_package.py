@@ -3,6 +3,8 @@ import re, sys, time, zipfile
 
 import pytest
 
+from mario_dqn.run.files import shipped_levels
+
 from house import BIN, copy_tree, run, tracked
 
 AGENT = ('config.toml', 'best.npz', 'results.json', 'greedy.json', 'machine.json')
@@ -17,18 +19,19 @@ def wheel(tmp_path_factory):
     with zipfile.ZipFile(next((place / 'out').glob('*.whl'))) as archive: archive.extractall(place / 'home')
     return place / 'home'
 
-def test_the_wheel_holds_the_modules_the_page_and_the_shipped_agent_and_nothing_else(wheel):
+def test_the_wheel_holds_the_modules_the_page_and_the_shipped_agents_and_nothing_else(wheel):
     names = {file.relative_to(wheel).as_posix() for file in wheel.rglob('*') if file.is_file()}
     names = {name for name in names if '.dist-info/' not in name}
     modules = {name for name in tracked() if re.fullmatch(r'mario_dqn/(run/|show/)?\w+\.(py|js|css|json|md)', name)}
-    assert sorted((modules | {f'mario_dqn/shipped/1-1/{name}' for name in AGENT}) - names) == []
-    assert [name for name in sorted(names - modules) if not name.startswith('mario_dqn/shipped/1-1/')] == []
+    agents = {f'mario_dqn/shipped/{level}/{name}' for level in shipped_levels() for name in AGENT}
+    assert sorted((modules | agents) - names) == []
+    assert [name for name in sorted(names - modules) if not re.match(r'mario_dqn/shipped/[1-8]-[1-4]/', name)] == []
 
 def test_the_package_works_without_the_checkout(wheel):
     code = '''
 import mario_dqn.run.files as files
 from mario_dqn.show.player import Player
-assert files.project_root() is None and files.shipped_agent().best.exists()
+assert files.project_root() is None and files.shipped_agent().best.exists() and '1-1' in files.shipped_levels()
 assert 'export default' in str(Player._esm) and '.mario-player' in str(Player._css)'''
     run(sys.executable, '-c', code, cwd=wheel, PYTHONPATH=str(wheel))
     assert 'train' in run(sys.executable, '-m', 'mario_dqn', '--help', cwd=wheel, PYTHONPATH=str(wheel))

@@ -129,10 +129,12 @@ def sync(path): # a file or a folder
 
 def save_weights(path, # the file, such as `folder.best` of a `RunFolder`
                  weights, # arrays by name
-                 config): # `Config` of the run
+                 config, # `Config` of the run
+                 half=False): # whether in half precision, which makes the file half as large
     "Write weights; stopped anywhere, it leaves the old ones or the new ones; raises `ConfigError`."
     about = json.dumps(dict(name=path.name, settings=lasting_settings(config)))
-    arrays = {name.replace('/', '.'): array for name, array in weights.items()}
+    arrays = {name.replace('/', '.'): array.astype(np.float16) if half else array
+              for name, array in weights.items()}
     data = pack_arrays(dict(about=np.frombuffer(about.encode(), np.uint8)) | arrays)
     try:
         write_atomic(path, seal(data))
@@ -180,9 +182,11 @@ def load_weights(path, # the file
         check_seal(data)
         arrays = unpack_arrays(data)
         _check_about(arrays.pop('about', np.zeros(0, np.uint8)), path, config)
-        if not all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays.values()):
-            raise ValueError('not all of it is finite float32 numbers')
-        return {name.replace('.', '/'): array for name, array in arrays.items()}
+        kinds = np.float16, np.float32
+        if not all(array.dtype in kinds and np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError('not all of it is finite float32 or float16 numbers')
+        return {name.replace('.', '/'): array.astype(np.float32, copy=False)
+                for name, array in arrays.items()}
     except OSError as e: raise ConfigError(f'{path} cannot be read: {reason(e)}.') from None
     except ValueError as e: raise ConfigError(f'{path} cannot be used: {one_line(e)}.') from None
 
