@@ -29,6 +29,7 @@ VARIANTS = {
     'discount 0.95': {'agent.discount': 0.95, 'agent.value_high': 24.0, 'agent.value_bins': 77},
     'no middle starts': {'run.middle_starts': 0.0},
     'late middle starts': {'run.games_on': 'threads'},
+    'half the samples': {'agent.batch_size': 32, 'agent.samples_per_step': 8.0},
     'no priorities': {'agent.priority_exponent': 0.0},
     'one step': {'agent.n_step': 1},
     'no histogram': {'agent.value_bins': 0, 'agent.layer_norm': False},

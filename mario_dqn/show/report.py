@@ -331,8 +331,7 @@ def _endings(episodes, # the file episodes.csv of a run, or a list of `Episode`
     grounds = [list(map(room, text.split())) for text in rows.get('ground', np.full(len(usable), ''))[usable]]
     # an earlier version wrote down how far they came, and nothing of areas
     grounds = [ground or [[0, 0, x]] for ground, x in zip(grounds, rows['x'][usable])]
-    areas = [area if len(ground) > 1 else ground[0][0]
-             for area, ground in zip(rows.get('area', np.zeros(len(usable)))[usable], grounds)]
+    areas = rows.get('area', np.zeros(len(usable)))[usable]
     return list(zip(areas, grounds, map(how, rows['cleared'][usable] == 1, rows['terminated'][usable] == 1)))
 
 # %% ../../nbs/23_report.ipynb #23e00002
