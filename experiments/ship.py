@@ -2,23 +2,27 @@
 
 Usage: python experiments/ship.py RUN
 
-What ships is small, for there may be one for each of 32 levels: the settings, the tables of the training, the best weights in half precision,
-what they reach under the protocol, the card, and one short film. The weights that ship are not quite those of the run, so all that is said of
-them is measured with them: the whole protocol is played anew, by the rounded weights. The clear rate of the run's own weights under sticky
-actions stands beside it in the end; where the rounded ones are clearly worse (their interval lies below), nothing ships.
+What ships is small, for there may be an agent for each of 32 levels: the settings, the tables of the training, the best weights in half
+precision, what they reach under the protocol, the card, and one short film. Rounded weights are not quite those of the run, so all that is
+said of them is measured with them: the whole protocol is played anew. Notes that a person wrote, of the run or of the agent that shipped before,
+come along, and a line about the rounding is added. Where the rounded weights are clearly worse under sticky actions than those of the run
+(its rate lies above their interval), nothing ships. What lay in save/LEVEL before goes to a folder beside it, which git does not see.
 """
-import argparse, json, shutil, tempfile
+import argparse, json, os, shutil, tempfile, time
 from pathlib import Path
 
 from mario_dqn.evaluation import load_episode
 from mario_dqn.run.checkpoint import load_weights, save_weights
 from mario_dqn.run.files import RunFolder, load_config, stage, write_atomic
 from mario_dqn.run.measure import measure
-from mario_dqn.settings import to_toml, with_values
-from mario_dqn.show.film import frames_of, write_video
+from mario_dqn.settings import LEVELS, to_toml, with_values
+from mario_dqn.show.film import frames_of, write_gif
+from mario_dqn.show.report import write_report
 
-ROOT = Path(__file__).resolve().parents[1]
+SAVE = Path(__file__).resolve().parents[1] / 'save'
 KEPT = 'metrics', 'evaluations', 'episodes', 'timing', 'machine'
+LARGEST_FILM = 300_000  # bytes
+ROUNDED = 'The weights that ship are rounded to half precision. Those of the run cleared '
 
 
 def sticky(folder):
@@ -26,39 +30,51 @@ def sticky(folder):
     agent = next(player for player in json.loads(folder.results.read_text())['players'] if player['name'] == 'agent')
     return next(condition for condition in agent['conditions'] if condition['name'] == 'sticky')
 
-def pack(run, target):
-    "Write what ships of a run into an empty folder, and measure it."
-    config = load_config(run.config, saved=True)
-    shutil.copy(run.config, target.config)
+def trouble(run, level, place):
+    "Why a run cannot ship, in a sentence, or None."
+    if stage(run) != 'finished': return f'{run.path} is not a finished run.'
+    if level not in LEVELS: return f'{run.path} is of {level}, but an agent ships for one level of the game.'
+    if place.resolve() == run.path.resolve(): return f'{run.path} is where the agent is to go; move the run elsewhere first.'
+
+def pack(run, config, target):
+    "Write the weights and tables that ship into an empty folder, and measure the weights."
     for name in KEPT: shutil.copy(getattr(run, name), getattr(target, name))
     save_weights(target.best, load_weights(run.best, config), config, half=True)
-    quiet = with_values(config, {'run.record': False}, saved=True)
-    write_atomic(target.config, to_toml(quiet))                             # films are made below
+    write_atomic(target.config, to_toml(with_values(config, {'run.record': False}, saved=True)))  # the film is made below
     measure(target)
     write_atomic(target.config, to_toml(config))
     target.recordings.mkdir()
-    pictures = (picture for number, picture in enumerate(frames_of(load_episode(target.greedy))) if number % 2 == 0)
-    write_video(target.recordings / 'final.mp4', pictures, fps=30, scale=1)
+    write_gif(target.recordings / 'final.gif', frames_of(load_episode(target.greedy)), max_bytes=LARGEST_FILM)
+
+def note(run, earlier, target, before):
+    "Take over what a person wrote, and say what the weights of the run reached."
+    notes = next((folder.notes.read_text() for folder in (run, earlier) if folder.notes.exists()), '')
+    kept = [line for line in notes.splitlines() if not line.startswith(ROUNDED)]
+    added = f'{ROUNDED}{before["cleared"]} of {before["episodes"]} games with sticky actions.'
+    write_atomic(target.notes, '\n'.join([*kept, *([''] if kept else []), added]) + '\n')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', type=Path)
     run = RunFolder(parser.parse_args().run)
-    level = load_config(run.config, saved=True).env.level_name
-    if stage(run) != 'finished': parser.error(f'{run.path} is not finished.')
-    with tempfile.TemporaryDirectory(dir=ROOT / 'save') as place:
-        target = RunFolder(Path(place) / level)
+    config = load_config(run.config, saved=True)
+    level = config.env.level_name
+    place = RunFolder(SAVE / level)
+    if why := trouble(run, level, place.path): parser.error(why)
+    with tempfile.TemporaryDirectory(dir=SAVE) as temporary:
+        target = RunFolder(Path(temporary) / level)
         target.path.mkdir()
-        pack(run, target)
+        pack(run, config, target)
         before, after = sticky(run), sticky(target)
         print(f'Level {level}, sticky actions: {before["cleared"]} of {before["episodes"]} games by the weights of the run, '
               f'{after["cleared"]} of {after["episodes"]} by those that ship')
         if after['clear_high'] < before['clear_rate']: raise SystemExit('Rounding has cost too much; nothing ships.')
-        shutil.rmtree(ROOT / 'save' / level, ignore_errors=True)
-        shutil.move(target.path, ROOT / 'save' / level)
-    size = sum(path.stat().st_size for path in (ROOT / 'save' / level).rglob('*'))
-    print(f'save/{level}: {size / 1e6:.1f} MB')
+        note(run, place, target, before)
+        if place.path.exists(): os.rename(place.path, SAVE / f'{level}-before-{time.time():.0f}')
+        os.rename(target.path, place.path)
+    write_report(place)  # the card names the folder and its files
+    print(f'{place.path}: {sum(path.stat().st_size for path in place.path.rglob("*")) / 1e6:.1f} MB')
 
 
 if __name__ == '__main__': main()

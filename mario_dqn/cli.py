@@ -412,7 +412,8 @@ def saved_agent(options): # `AgentOptions`
     with keep_signals():
         from mario_dqn.run.checkpoint import load_agent
         agent, config = load_agent(folder, threads=options.threads)
-    if options.level: config = with_values(config, {'env.levels': options.level}, saved=True)
+    # an agent that ships is in its level already
+    if options.path and options.level: config = with_values(config, {'env.levels': options.level}, saved=True)
     return agent, config, folder
 
 # %% ../nbs/33_cli.ipynb #ef85e7ea

@@ -6,8 +6,8 @@
 __all__ = ['PYTHON_STATE', 'ACTIONS', 'TRAINING', 'SELECTION', 'FINAL', 'MarioEnv', 'env_id', 'JoypadTape', 'tape', 'replay_tape',
            'frame_reward', 'classic_reward', 'ClassicReward', 'RandomStart', 'action_bytes', 'action_meanings',
            'JoypadActions', 'FrameSkip', 'SmallGray', 'ShownButtons', 'extend_ground', 'distance', 'NewGround',
-           'GroundReward', 'StuckLimit', 'make_env', 'env_shapes', 'Snapshot', 'snapshot_of', 'take_snapshot',
-           'episode_seed']
+           'ground_of', 'GroundReward', 'StuckLimit', 'make_env', 'env_shapes', 'Snapshot', 'snapshot_of',
+           'take_snapshot', 'episode_seed']
 
 # %% ../nbs/02_env.ipynb #a520f41c
 import functools, operator
@@ -335,6 +335,13 @@ class NewGround(gymnasium.Wrapper):
     def step(self, action):
         observation, reward, terminated, truncated, info = self.env.step(action)
         return observation, reward, terminated, truncated, self.measure(info)
+
+def ground_of(env): # an environment
+    "The ground of the present episode, as plain numbers; an empty list if no `NewGround` measures it."
+    while not isinstance(env, NewGround):
+        if not isinstance(env, gymnasium.Wrapper): return []
+        env = env.env
+    return [[int(area), int(first), int(best)] for area, first, best in env.ground]
 
 # %% ../nbs/02_env.ipynb #02a0a009
 class GroundReward(gymnasium.Wrapper):

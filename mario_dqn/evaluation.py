@@ -93,7 +93,7 @@ class Episode:
     areas: np.ndarray | None = None # [T] int64, the area after every agent step; None if all in one
 
     ground = property(lambda self: _ground(self.positions, self.areas),
-                      doc='[area, first x, largest x] of each area that Mario was in.')
+                      doc='[area, first x, largest x] of each area that Mario was in, after agent steps.')
     area = property(lambda self: 0 if self.areas is None else int(self.areas[-1]), doc='Where it ended.')
     x = property(lambda self: distance(self.ground), doc='How far Mario came, in pixels.')
     length = property(lambda self: len(self.actions), doc='Agent steps.')

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from fastcore.basics import patch
 import numpy as np
 from .settings import RunConfig, TrainingError, check_value, excerpt
-from .env import MarioEnv, TRAINING, episode_seed, make_env, take_snapshot
+from .env import MarioEnv, TRAINING, episode_seed, ground_of, make_env, take_snapshot
 
 # %% ../nbs/06_games.ipynb #49c5fd79
 class Start(NamedTuple):
@@ -160,8 +160,8 @@ class EpisodeRecord(NamedTuple):
     terminated: bool # False if it was truncated
     length: int # agent steps
     level: str # world and stage
-    area: int = 0 # where it ended
-    ground: list = [] # [area, first x, largest x] of each area that Mario was in; empty if nobody measures it
+    area: int # where it ended
+    ground: list # [area, first x, largest x] of each area that Mario was in; empty if nobody measures it
 
 # %% ../nbs/06_games.ipynb #9edbc5ae
 class TrainingGame(Game):
@@ -208,10 +208,9 @@ class GameStep(NamedTuple):
 @patch
 def record(self: TrainingGame, terminated): # whether the game ended it
     "What the episode did, as an `EpisodeRecord`."
-    measured = self.env.has_wrapper_attr('ground')
-    return EpisodeRecord(self.number, self.episode, self.start, self.score, int(self.x),
-                         self.cleared, bool(terminated), self.length, self.config.level, self.area or 0,
-                         self.env.get_wrapper_attr('ground') if measured else [])
+    return EpisodeRecord(self.number, self.episode, self.start, self.score, int(self.x), self.cleared,
+                         bool(terminated), self.length, self.config.level, int(self.area or 0),
+                         ground_of(self.env))
 
 @patch
 def play(self: TrainingGame, action, # number of the action

@@ -27,6 +27,10 @@ def test_the_front_page_has_what_other_seeds_and_a_longer_training_reached():
     longer, = (run for run in LONGER if run['step'] == 450_000)
     for run in (*HALF_HOURS, longer): assert ' | '.join(f"{c['cleared']} of {c['episodes']}" for c in run['conditions'][:3]) in README
 
+def test_the_front_page_compares_the_games_that_no_choice_was_made_by():
+    steps, rate = MACHINE['steps'], re.search(r'it reached the flag in (\d+)\.', NOTES)[1]
+    assert f'| this project | DQN, {steps:,} | {rate} of 300 | sticky actions |' in README
+
 def test_the_front_page_is_short():
     prose = [line for line in README.split('\n') if line and line[0] not in '|#>!' and not line.startswith('    ')]
     text = re.sub(r'```.*?```', '', '\n'.join(prose), flags=re.S)

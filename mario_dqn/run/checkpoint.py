@@ -132,6 +132,9 @@ def save_weights(path, # the file, such as `folder.best` of a `RunFolder`
                  config, # `Config` of the run
                  half=False): # whether in half precision, which makes the file half as large
     "Write weights; stopped anywhere, it leaves the old ones or the new ones; raises `ConfigError`."
+    if half and max(np.abs(array).max(initial=0) for array in weights.values()) > np.finfo(np.float16).max:
+        raise ConfigError(f'{path} cannot be written in half precision: a weight is larger than '
+                          f'{np.finfo(np.float16).max:,.0f}.')
     about = json.dumps(dict(name=path.name, settings=lasting_settings(config)))
     arrays = {name.replace('/', '.'): array.astype(np.float16) if half else array
               for name, array in weights.items()}

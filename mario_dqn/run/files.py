@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_file', 'read_text', 'load_config', 'FolderLock', 'RunFolder', 'stage', 'project_root', 'save_root',
-           'shipped_levels', 'shipped_agent', 'write_atomic', 'whole_file', 'import_keras', 'quiet_stderr',
+           'shipped_agents', 'shipped_agent', 'write_atomic', 'whole_file', 'import_keras', 'quiet_stderr',
            'threads_in_force', 'set_threads', 'keep_signals', 'stop_signals', 'byproduct', 'progress_bar']
 
 # %% ../../nbs/10_files.ipynb #10f00002
@@ -130,17 +130,19 @@ def save_root():
     return (project_root() or Path.cwd()) / 'save'
 
 # %% ../../nbs/10_files.ipynb #d1a67419
-def shipped_levels():
-    "The levels that a trained agent ships for, in the order of the game."
+def shipped_agents():
+    "By level, in the order of the game, the folder of the trained agent that ships for it."
     inside = Path(__file__).resolve().parents[1] / 'shipped'
     place = inside if project_root() is None else project_root() / 'save'
-    return {level: RunFolder(place / level) for level in LEVELS if (place / level / 'best.npz').exists()}
+    folders = {level: RunFolder(place / level) for level in LEVELS}
+    return {level: folder for level, folder in folders.items() if stage(folder) == 'finished'}
 
 def shipped_agent(level='1-1'): # the level it was trained on
     "The folder of the trained agent that ships; raises `ConfigError` if there is none for the level."
-    found = shipped_levels()
+    found = shipped_agents()
     if level in found: return found[level]
-    raise ConfigError(f'No trained agent for level {level} ships; there is one for {", ".join(found)}.')
+    others = f'there is one for {", ".join(found)}' if found else 'there is none for any other either'
+    raise ConfigError(f'No trained agent for level {level} ships; {others}.')
 
 # %% ../../nbs/10_files.ipynb #cb4c0cf9
 def write_atomic(path, # where the file is to stand

@@ -88,8 +88,8 @@ LEVEL_COLUMNS['level_evaluations.csv'] |= {
 # %% ../../nbs/23_report.ipynb #b328a89d
 TEXT_COLUMNS = ('start', 'level', 'ground')
 
-_ROOM = r'\d{1,5}:\d{1,5}-\d{1,5}'  # number of an area, first x and largest x
-GROUND = re.compile(f'({_ROOM}( {_ROOM})*)?')  # what may stand in the column ground
+_AREA = r'(\d{1,5}):(-?\d{1,9})-(-?\d{1,9})'  # its number, the first x and the largest x
+GROUND = re.compile(f'({_AREA}( {_AREA})*)?')  # what may stand in the column ground
 
 LARGEST_TABLE, LONGEST_LINE = 2**25, 10_000  # bytes and characters, far more than any run writes
 
@@ -316,6 +316,9 @@ def png(figure): # a Matplotlib figure
 # %% ../../nbs/23_report.ipynb #9bba4395
 OUTCOMES = dict(killed='#d55e00', stuck='#e69f00', cleared='#009e73')  # how an episode ends, and its colour
 
+def _ground_in(text): # a field of the column ground
+    return [tuple(map(int, numbers)) for numbers in re.findall(_AREA, text)]
+
 def _endings(episodes, # the file episodes.csv of a run, or a list of `Episode`
              level): # of several, the one that is meant, or None
     "Of each episode from the level's start the area of its end, its ground, and how it ended."
@@ -324,14 +327,14 @@ def _endings(episodes, # the file episodes.csv of a run, or a list of `Episode`
         return [(e.area, e.ground, how(e.cleared, e.terminated)) for e in episodes
                 if level is None or e.level == level]
     rows = read_rows(episodes, needed=COLUMNS['episodes.csv'])
-    # an area has two bytes for a position
+    # nobody comes further in 400 seconds
     usable = (rows['start'] == 'level') & (rows['x'] >= 0) & (rows['x'] < 2**16)
     if level is not None: usable &= rows.get('level', level) == level
-    def room(word): return list(map(int, re.split('[:-]', word)))
-    grounds = [list(map(room, text.split())) for text in rows.get('ground', np.full(len(usable), ''))[usable]]
-    # an earlier version wrote down how far they came, and nothing of areas
-    grounds = [ground or [[0, 0, x]] for ground, x in zip(grounds, rows['x'][usable])]
-    areas = rows.get('area', np.zeros(len(usable)))[usable]
+    # an earlier version knew nothing of areas
+    areas = np.nan_to_num(rows.get('area', np.zeros(len(usable))))[usable]
+    texts = rows.get('ground', np.full(len(usable), ''))[usable]
+    # where nobody measured the ground, how far they came is all that is known
+    grounds = [_ground_in(text) or [(area, 0, x)] for text, area, x in zip(texts, areas, rows['x'][usable])]
     return list(zip(areas, grounds, map(how, rows['cleared'][usable] == 1, rows['terminated'][usable] == 1)))
 
 # %% ../../nbs/23_report.ipynb #23e00002
@@ -343,8 +346,10 @@ class Ends(NamedTuple):
 
 def areas_of(episodes, # the file episodes.csv of a run, or a list of `Episode`
              level=None): # of several, the one that is meant
-    "The areas that episodes were in: first that in which most began, then by how many came there."
-    grounds = [ground for _, ground, _ in _endings(episodes, level)]
+    "The areas of episodes: that in which most began, then by how many came there; raises `ConfigError`."
+    return _areas([ground for _, ground, _ in _endings(episodes, level)])
+
+def _areas(grounds): # of episodes
     begun = collections.Counter(ground[0][0] for ground in grounds)
     seen = collections.Counter(area for ground in grounds for area, *_ in ground)
     return sorted(seen, key=lambda area: (-begun[area], -seen[area], area))
@@ -354,9 +359,10 @@ def ends_of(episodes, # the file episodes.csv of a run, or a list of `Episode`
             area=None): # its number; that in which most episodes began, if left out
     "Where the episodes ended that began at the level's start, and how; raises `ConfigError`."
     endings = _endings(episodes, level)
-    if area is None: area = next(iter(areas_of(episodes, level)), 0)
-    grounds = [{number: (best, first) for number, first, best in ground} for _, ground, _ in endings]
-    here = np.array([ground.get(area, (-1, np.inf)) for ground in grounds], np.float64).reshape(-1, 2)
+    grounds = [ground for _, ground, _ in endings]
+    if area is None: area = next(iter(_areas(grounds)), 0)
+    spans = [{number: (best, first) for number, first, best in ground} for ground in grounds]
+    here = np.array([span.get(area, (-1, np.inf)) for span in spans], np.float64).reshape(-1, 2)
     outcome = [how if end == area else 'elsewhere' for end, _, how in endings]
     return Ends(here[:, 0], np.array(outcome, str), here[:, 1])
 
@@ -404,14 +410,18 @@ def level_picture(level, # world and stage
                   *tapes, # bytes of every frame, one tape or several
                   area=None): # its number; the one in which the level begins, if left out
     "An area as far as the tapes come, made of screens, uint8 [208, width, 3]; raises `ConfigError`."
-    kept = {}
+    kept, seen = {}, set()
     for number, tape in enumerate(tapes):
         for where, border, screen in screens(level, tape):
+            seen.add(where)
             if area is None: area = where
             if where == area: kept.setdefault((number, border // 4), (border, screen))
-    if not kept:
+    if not seen:
         raise ConfigError('There is no tape to draw the level from, or it is empty; one frame is needed at '
                           'least.')
+    if not kept:
+        others = ', '.join(map(str, sorted(seen)))
+        raise ConfigError(f'No tape comes into area {area}; they come into {others}.')
     borders = np.array([border for border, _ in kept.values()])                    # [K]
     shown = np.stack([screen for _, screen in kept.values()])                      # [K, 208, 256, 3]
     # [K, 208, 256], a number for each colour
@@ -423,20 +433,20 @@ def level_picture(level, # world and stage
     return np.stack([picture >> 16, picture >> 8 & 255, picture & 255], axis=-1).astype(np.uint8)
 
 # %% ../../nbs/23_report.ipynb #7b6921b7
-BAND = 72  # height of the band above a strip, in pixels of the level
+BAND = 72  # height of the band above a strip, in pixels of the game
 
 def strips(ends, # `Ends`
            picture, # of `level_picture`, or None for the bands alone
            stretch, # length of a stretch, in pixels
            rows): # how many strips
-    "A figure with the level in strips; returns it, its axes, borders [S + 1], and where the bands begin."
+    "A figure with an area in strips; returns it, its axes, borders [S + 1], and where the bands begin."
     if stretch < 1 or rows < 1:
         raise ConfigError(f'stretch is {stretch!r} and rows is {rows!r}, but both must be whole numbers of '
                           'at least 1.')
     base, width = (0, 1) if picture is None else picture.shape[:2]
     width = max(width, int(ends.x.max(initial=0)) + 1)
-    first = ends.first[np.isfinite(ends.first)].min(initial=width)                 # nobody was further left
-    begin = int(first) // stretch * stretch if len(ends.first) else 0
+    entered = ends.first[np.isfinite(ends.first)]
+    begin = max(0, int(entered.min(initial=width)) // stretch * stretch) if len(entered) else 0
     each = -(-(width - begin) // (stretch * rows))  # stretches in a strip, rounded up
     edges, span = begin + np.arange(each * rows + 1) * stretch, each * stretch
     figure = Figure(figsize=(10, rows * (9.4 * (base + BAND) / span + 0.3) + 0.8), dpi=90,
@@ -458,10 +468,11 @@ def strips(ends, # `Ends`
 def death_map(episodes, # the file episodes.csv of a run, or a list of `Episode`
               picture=None, # of `level_picture`, or None for the bars alone
               stretch=64, # length of a stretch, in pixels
-              rows=4, # strips that the level is cut into
+              rows=4, # strips that the area is cut into
+              level=None, # of several, the one that is meant
               area=None): # its number; that in which most episodes began, if left out
     "Where episodes ended and how, over the picture of an area, as a figure; raises `ConfigError`."
-    ends = ends_of(episodes, area=area)
+    ends = ends_of(episodes, level, area)
     with matplotlib.style.context(STYLE):
         figure, axes, edges, base = strips(ends, picture, stretch, rows)
         ended, came = ended_in(ends, edges), exposure(ends, edges)
@@ -486,7 +497,7 @@ def death_map(episodes, # the file episodes.csv of a run, or a list of `Episode`
         if elsewhere: totals += f', {elsewhere} in other areas'
         figure.suptitle(f'Where {len(ends.x)} episodes ended: {totals}', fontsize=12)
         cut = ' (bar cut off)' if (sum(ended.values()) * scale).max() > BAND else ''
-        labels = dict(killed='killed (figures: of those that came this far)', stuck='stuck',
+        labels = dict(killed='killed (figures: of those that came into the stretch)', stuck='stuck',
                       cleared='cleared' + cut)
         figure.legend(handles=[Patch(color=colour, label=labels[name]) for name, colour in OUTCOMES.items()],
                       loc='outside lower center', ncols=3, frameon=False)
@@ -496,10 +507,11 @@ def death_map(episodes, # the file episodes.csv of a run, or a list of `Episode`
 def exposure_map(episodes, # the file episodes.csv of a run, or a list of `Episode`
                  picture=None, # of `level_picture`, or None for the bands alone
                  stretch=64, # length of a stretch, in pixels
-                 rows=4, # strips that the level is cut into
+                 rows=4, # strips that the area is cut into
+                 level=None, # of several, the one that is meant
                  area=None): # its number; that in which most episodes began, if left out
     "Which share of the episodes came how far, over the picture of an area; raises `ConfigError`."
-    ends = ends_of(episodes, area=area)
+    ends = ends_of(episodes, level, area)
     with matplotlib.style.context(STYLE):
         figure, axes, edges, base = strips(ends, picture, stretch, rows)
         share = exposure(ends, edges) / max(len(ends.x), 1)                        # [S]
