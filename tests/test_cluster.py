@@ -124,6 +124,7 @@ def test_a_run_that_cannot_be_is_tried_three_times_and_the_others_end(tmp_path, 
     assert 'is a file' in bad['reason'] and (out / 'sweep.log').read_text().count('is a file') == 3
 
 
+@pytest.mark.full
 def test_ctrl_c_leaves_a_checkpoint_and_no_process(tmp_path):
     out, word = tmp_path / 'sweep', f'TRIED_BY={tmp_path}'
     started = sweep(*BRIEF, '--steps', 100_000, '--run.checkpoint_interval', 100_000, '--out', out, start_new_session=True, env=os.environ | dict([word.split('=')]), **HEAR)
