@@ -187,7 +187,7 @@ def fit(self: Runner, steps): # agent steps in all
     self.tell('end', outcome)
     return outcome
 
-# %% ../nbs/07_runner.ipynb #0700001f
+# %% ../nbs/07_runner.ipynb #0700001e
 def ground_text(ground): # [area, first x, largest x] of each area
     "The ground of an episode in one word for each area, such as 37:40-2408."
     return ' '.join(f'{area}:{first}-{best}' for area, first, best in ground)
@@ -201,6 +201,7 @@ def episode_row(step, # agent steps of the run when it ended
                 length=record.length, epsilon=float(epsilon), area=record.area,
                 ground=ground_text(record.ground))
 
+# %% ../nbs/07_runner.ipynb #0700001f
 def _mean(values): return float(np.mean(values)) if len(values) else None
 
 def metrics_row(runner, # `Runner`

@@ -21,7 +21,7 @@ def run(short, tmp_path_factory):
 
 @pytest.fixture
 def ship(tmp_path, monkeypatch):
-    "Calls the script, with a folder of its own to put agents in; returns that folder."
+    "Calls the script on a run; what ships goes into its `save`, an empty folder."
     spec = importlib.util.spec_from_file_location('ship', ROOT / 'experiments/ship.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -63,3 +63,10 @@ def test_what_cannot_ship_is_refused_and_nothing_is_touched(run, ship, tmp_path_
     shutil.copytree(run.path, ship.save / '4-1')
     with pytest.raises(SystemExit): ship(RunFolder(ship.save / '4-1'))
     assert 'move the run elsewhere' in capsys.readouterr().err and [path.name for path in ship.save.iterdir()] == ['4-1']
+
+def test_weights_that_rounding_has_made_clearly_worse_do_not_ship(run, ship, monkeypatch):
+    better = run.results.read_text().replace('"clear_rate": 0.0', '"clear_rate": 0.99')
+    monkeypatch.setattr(run.__class__, 'results', property(lambda folder: folder.path / ('better.json' if folder.path == run.path else 'results.json')))
+    run.results.write_text(better)
+    with pytest.raises(SystemExit, match='Rounding has cost too much'): ship(run)
+    assert list(ship.save.iterdir()) == []

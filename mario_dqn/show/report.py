@@ -354,6 +354,7 @@ def _areas(grounds): # of episodes
     seen = collections.Counter(area for ground in grounds for area, *_ in ground)
     return sorted(seen, key=lambda area: (-begun[area], -seen[area], area))
 
+# %% ../../nbs/23_report.ipynb #23e00007
 def ends_of(episodes, # the file episodes.csv of a run, or a list of `Episode`
             level=None, # of several, the one that is meant
             area=None): # its number; that in which most episodes began, if left out
@@ -446,7 +447,7 @@ def strips(ends, # `Ends`
     base, width = (0, 1) if picture is None else picture.shape[:2]
     width = max(width, int(ends.x.max(initial=0)) + 1)
     entered = ends.first[np.isfinite(ends.first)]
-    begin = max(0, int(entered.min(initial=width)) // stretch * stretch) if len(entered) else 0
+    begin = max(0, int(entered.min()) // stretch * stretch) if len(entered) else 0
     each = -(-(width - begin) // (stretch * rows))  # stretches in a strip, rounded up
     edges, span = begin + np.arange(each * rows + 1) * stretch, each * stretch
     figure = Figure(figsize=(10, rows * (9.4 * (base + BAND) / span + 0.3) + 0.8), dpi=90,
