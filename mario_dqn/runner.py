@@ -187,7 +187,7 @@ def fit(self: Runner, steps): # agent steps in all
     self.tell('end', outcome)
     return outcome
 
-# %% ../nbs/07_runner.ipynb #0700001e
+# %% ../nbs/07_runner.ipynb #07e00001
 def ground_text(ground): # [area, first x, largest x] of each area
     "The ground of an episode in one word for each area, such as 37:40-2408."
     return ' '.join(f'{area}:{first}-{best}' for area, first, best in ground)

@@ -62,6 +62,11 @@ def test_a_chapter_uses_only_itself_and_chapters_before_it(path):
     assert [found for source in cells for found in later(TransformerManager().transform_cell(source), number)] == []
 
 
+@pytest.mark.parametrize('path', notebooks(), ids=lambda path: path.stem)
+def test_no_two_cells_of_a_notebook_have_one_id(path): # a reader of notebooks would rename one of them without a word
+    ids = [cell['id'] for cell in json.loads(path.read_text(encoding='utf-8'))['cells']]
+    assert [name for name in set(ids) if ids.count(name) > 1] == []
+
 @pytest.mark.parametrize('path', sorted((ROOT / 'nbs').glob('[0-9]*.ipynb')), ids=lambda path: path.stem)
 def test_code_of_a_chapter_reads_without_scrolling_sideways(path):
     cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == 'code']
