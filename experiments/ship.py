@@ -15,7 +15,7 @@ from mario_dqn.evaluation import load_episode
 from mario_dqn.run.checkpoint import load_weights, save_weights
 from mario_dqn.run.files import RunFolder, load_config, stage, write_atomic
 from mario_dqn.run.measure import measure
-from mario_dqn.settings import LEVELS, to_toml, with_values
+from mario_dqn.settings import LEVELS, ConfigError, to_toml, with_values
 from mario_dqn.show.film import frames_of, write_gif
 from mario_dqn.show.report import write_report
 
@@ -58,7 +58,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', type=Path)
     run = RunFolder(parser.parse_args().run)
-    config = load_config(run.config, saved=True)
+    try: config = load_config(run.config, saved=True)
+    except ConfigError as e: parser.error(str(e))
     level = config.env.level_name
     place = RunFolder(SAVE / level)
     if why := trouble(run, level, place.path): parser.error(why)

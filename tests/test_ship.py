@@ -57,7 +57,8 @@ def test_what_cannot_ship_is_refused_and_nothing_is_touched(run, ship, tmp_path_
     begun = RunFolder(tmp_path_factory.mktemp('runs') / 'begun')
     shutil.copytree(run.path, begun.path)
     begun.machine.unlink()
-    for folder, words in ((several, 'an agent ships for one level'), (begun, 'is not a finished run')):
+    nothing = RunFolder(ship.save / 'nothing')
+    for folder, words in ((several, 'an agent ships for one level'), (begun, 'is not a finished run'), (nothing, 'No such file')):
         with pytest.raises(SystemExit): ship(folder)
         assert words in capsys.readouterr().err
     shutil.copytree(run.path, ship.save / '4-1')
