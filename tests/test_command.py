@@ -145,6 +145,7 @@ def test_a_finished_run_is_not_made_longer_without_what_it_needs(here, run):
     assert done.returncode == 2 and f'mario_dqn train --path {shlex.quote(str(run.path))}' in done.stderr and done.stderr.count('\n') == 1
     assert 'unless --steps asks for more' in here('resume', '--path', run.path).stderr
 
+@pytest.mark.full
 def test_a_finished_run_that_kept_it_becomes_longer(here, tmp_path):
     assert here('train', *SHORT, '--run.keep_checkpoint', '--out', 'kept').returncode == 0
     done = here('resume', '--path', 'kept', '--steps', 400)

@@ -144,7 +144,7 @@ print(json.dumps(results))
 '''
 
 @POSIX
-@pytest.mark.parametrize('number', [2, 15], ids=['SIGINT', 'SIGTERM'])
+@pytest.mark.parametrize('number', [pytest.param(2, marks=pytest.mark.full), 15], ids=['SIGINT', 'SIGTERM'])
 def test_a_run_that_is_asked_to_stop_saves_the_step_of_the_signal(tmp_path, promise, number):
     done = subprocess.run([sys.executable, '-c', INTERRUPTER, tmp_path / 'run', str(number)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and 'Traceback' not in done.stderr, done.stderr
