@@ -7,9 +7,9 @@ Every run is a whole training with one thread for the network and one for the ga
 here. Every 25,000 agent steps the weights play 40 games with sticky actions, on the seeds for selection. After each run its rows go to
 experiments/ingredients.csv; rows of other variants and seeds stay. A run whose rows are in the table is not repeated, one that was broken
 off goes on, so the script can be stopped and started again. `--areas` prints a line for each run of the table, with the area under its
-clear rate and the clear rate of the last two evaluations, beside those of the run that it is to be compared with: the defaults with the same
-seed, but for Munchausen, which has no use for Double, `no double`. Two variants take away what belongs together: the histogram and the
-normalisation, and the slow target that plays with its slow steps.
+clear rate and the clear rate of the last two evaluations, and the difference to the run that it is to be compared with: `everything` with the
+same seed, and for what was tried on top of half the samples, `half the samples`. Two variants take away what belongs together: the histogram
+and the normalisation, and the slow target that plays with its slow steps.
 
 Some variants are more than a setting: the functions below put them in the place of parts of the agent, in the process of one run only.
 """
@@ -21,21 +21,22 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / 'experiments/ingredients.csv'
 EVERY = 25_000  # agent steps between the evaluations
 COLUMNS = ['variant', 'seed', 'step', 'episodes', 'clear_rate', 'score_mean', 'x_mean', 'training_clear_100']
-VARIANTS = {
-    'everything': {},
+HALF = {'agent.batch_size': 32, 'agent.samples_per_step': 8.0}  # as many updates, each of half as many transitions
+CHANGES = {
     'no double': {'agent.double': False},
-    'munchausen': {'agent.double': False},
+    'munchausen': {'agent.double': False},  # which has no use for Double
     'dropout': {},
     'discount 0.95': {'agent.discount': 0.95, 'agent.value_high': 24.0, 'agent.value_bins': 77},
     'no middle starts': {'run.middle_starts': 0.0},
     'late middle starts': {'run.games_on': 'threads'},
-    'half the samples': {'agent.batch_size': 32, 'agent.samples_per_step': 8.0},
     'no priorities': {'agent.priority_exponent': 0.0},
     'one step': {'agent.n_step': 1},
     'no histogram': {'agent.value_bins': 0, 'agent.layer_norm': False},
     'no average acts': {'agent.target_acts': False, 'agent.target_mix': 1.0, 'agent.target_period': 2000},
     'no penalty': {'agent.death_penalty': 0.0},
 } # what is changed; those of `PATCHES` change code, too
+VARIANTS = ({'everything': {}, 'no double': CHANGES['no double'], 'half the samples': HALF}
+            | {f'half, {name}': HALF | values for name, values in CHANGES.items()})
 
 
 def munchausen():
@@ -86,7 +87,7 @@ def late_middle_starts(step=100_000):
     runner.Runner.one_step = one_step
 
 
-PATCHES = {'munchausen': munchausen, 'dropout': dropout, 'late middle starts': late_middle_starts}
+PATCHES = {'half, munchausen': munchausen, 'half, dropout': dropout, 'half, late middle starts': late_middle_starts}
 
 
 def rows(path):
@@ -143,7 +144,7 @@ def areas():
         seeds = [seed for variant, seed in found if variant == name]
         for seed in seeds:
             area, last = measured((name, seed))
-            other = 'no double' if name == 'munchausen' else 'everything', seed
+            other = 'half the samples' if name.startswith('half, ') else 'everything', seed
             usual = measured(other) if other in found else (float('nan'),) * 2
             print(f'{name:20} seed {seed}  area {area:5.1f} ({area - usual[0]:+5.1f})  last two {last:5.1f} ({last - usual[1]:+5.1f})')
 
@@ -162,7 +163,7 @@ def main():
     if arguments.one: return one(arguments.one, arguments.seeds[0], arguments.steps, arguments.out)
     if arguments.steps % EVERY or arguments.steps <= 0: parser.error(f'--steps is {arguments.steps}, but must be a multiple of {EVERY:,}.')
     def todo(name, seed): return len(table().get((name, seed), ())) * EVERY < arguments.steps
-    runs = {(name, seed): arguments.out / f'{name.replace(" ", "-")}-seed{seed}' for name in arguments.variants for seed in arguments.seeds if todo(name, seed)}
+    runs = {(name, seed): arguments.out / f'{name.replace(",", "").replace(" ", "-")}-seed{seed}' for name in arguments.variants for seed in arguments.seeds if todo(name, seed)}
     with ThreadPoolExecutor(arguments.side_by_side) as pool:
         calls = {pool.submit(begin, name, seed, arguments.steps, folder): (name, seed, folder) for (name, seed), folder in runs.items()}
         for call in as_completed(calls):
