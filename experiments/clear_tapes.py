@@ -4,8 +4,9 @@ Usage: python experiments/clear_tapes.py [LEVEL …] [--actions NAME] [--seeds N
 
 Levels are named as for `mario_dqn train --level`; all of them, if none is. The search is Go-Explore without a network (Ecoffet et al. 2021,
 "first return, then explore"): it keeps a snapshot of each cell that it has reached, goes back to one that was seldom tried, often one of
-the newest or farthest, and plays on at random. A cell is 32 pixels wide and 16 high, of one area; it also has Mario's size, and the counters with which
-the game notices the right way through a maze, which no agent is told. What is found goes to experiments/clear_tapes.json: for each level and
+the newest or farthest, and plays on at random. A cell is 32 pixels wide and 16 high, of one area; it also has Mario's size, whether the number of coins is
+odd, which tells of a hidden block that was found, and the counters with which the game notices the right way through a maze, which no agent
+is told. What is found goes to experiments/clear_tapes.json: for each level and
 set of actions the byte of the joypad of each agent step, of four frames, as hexadecimal text. A level that has one is left out.
 `tests/test_levels.py` plays them.
 """
@@ -32,7 +33,7 @@ class Cell:
 
 def cell_of(game, info):
     ram = game.ram
-    return info['area'], info['x_pos'] // 32, info['y_pos'] // 16, *(ram[place] for place in MAZE), ram[SIZE] > 0
+    return info['area'], info['x_pos'] // 32, info['y_pos'] // 16, *(ram[place] for place in MAZE), ram[SIZE] > 0, info['coins'] % 2
 
 def farthest(order, count):
     area = order[-1][0]
