@@ -24,7 +24,7 @@ COLUMNS = ['variant', 'seed', 'step', 'episodes', 'clear_rate', 'score_mean', 'x
 HALF = {'agent.batch_size': 32, 'agent.samples_per_step': 8.0}  # as many updates, each of half as many transitions
 CHANGES = {
     'no double': {'agent.double': False},
-    'munchausen': {'agent.double': False},  # which has no use for Double
+    'munchausen': {'agent.munchausen': 0.9},
     'dropout': {},
     'discount 0.95': {'agent.discount': 0.95, 'agent.value_high': 24.0, 'agent.value_bins': 77},
     'no middle starts': {'run.middle_starts': 0.0},
@@ -37,23 +37,6 @@ CHANGES = {
 } # what is changed; those of `PATCHES` change code, too
 VARIANTS = ({'everything': {}, 'no double': CHANGES['no double'], 'half the samples': HALF}
             | {f'half, {name}': HALF | values for name, values in CHANGES.items()})
-
-
-def munchausen():
-    "The target of Munchausen-DQN (Vieillard et al. 2020, equation 2) with its temperature 0.03, share 0.9 and clipping at -1, on n-step returns: the bonus belongs to the first action."
-    from keras import ops
-    from mario_dqn import agent
-    usual, temperature, share, lowest = agent.Learner.compute_loss, 0.03, 0.9, -1.0
-    def compute_loss(self, x, y=None, y_pred=None, sample_weight=None, training=True):
-        now = self.values(self.target, self.pixels(x['observation']))               # [B, A]
-        bonus = agent.of_action(temperature * ops.log_softmax(now / temperature, axis=-1), x['action'])
-        reward = x['reward'] + share * ops.clip(bonus, lowest, 0.0)
-        return usual(self, x | dict(reward=ops.stop_gradient(reward)), y, y_pred, sample_weight, training)
-    def td_target(reward, discount, next_online, next_target, double):
-        spread = temperature * ops.log_softmax(next_target / temperature, axis=-1)  # [B, A]
-        worth = ops.sum(ops.softmax(next_target / temperature, axis=-1) * (next_target - spread), axis=-1)
-        return reward + discount * worth
-    agent.Learner.compute_loss, agent.td_target = compute_loss, td_target
 
 
 def dropout(rate=0.1):
@@ -87,7 +70,7 @@ def late_middle_starts(step=100_000):
     runner.Runner.one_step = one_step
 
 
-PATCHES = {'half, munchausen': munchausen, 'half, dropout': dropout, 'half, late middle starts': late_middle_starts}
+PATCHES = {'half, dropout': dropout, 'half, late middle starts': late_middle_starts}
 
 
 def rows(path):

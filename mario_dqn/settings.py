@@ -277,7 +277,15 @@ class AgentConfig(Settings):
     value_high: float = Field(14.0, ge=-1e6, le=1e6, description='centre of the highest bin')
     dueling: bool = Field(True, description='separate streams for value and advantage (Wang et al. 2016)')
     double: bool = Field(
-        True, description='the online network picks the next action (van Hasselt et al. 2016)')
+        True, description='the online network picks the next action (van Hasselt et al. 2016), where '
+                          'agent.munchausen is 0')
+    munchausen: float = Field(
+        0.0, ge=0.0, le=0.99,
+        description='share of the advantage of an action that is added to its reward, with a soft choice of '
+                    'the next action (Vieillard et al. 2020); 0 for neither')
+    temperature: float = Field(
+        0.03, ge=1e-4, le=100.0, description='of the soft choice: how much worse an action may be and still '
+                                             'be chosen now and then, in scaled reward')
     discount: float = Field(0.9, ge=0.0, le=0.9999, description='worth of a reward one step later')
     n_step: int = Field(3, ge=1, le=20, description='rewards summed before the bootstrap')
     learning_rate: float = Field(1e-3, ge=1e-8, le=1.0, description='step size of Adam')
@@ -472,7 +480,9 @@ def _check_bins(env, # `EnvConfig`
                 agent): # `AgentConfig`
     "Raise `ConfigError` if values are sure to lie beyond the bins of their histogram."
     if not agent.value_bins: return
-    highest, death = largest_value(env, agent), -agent.reward_scale * (WORST_FRAME + agent.death_penalty)
+    highest = largest_value(env, agent)
+    # the fine of a bad choice is 1 at most, times its share
+    death = -agent.reward_scale * (WORST_FRAME + agent.death_penalty) - agent.munchausen
     if highest > agent.value_high:
         raise ConfigError(f'agent.value_high is {agent.value_high:g}, but with agent.discount '
                           f'{agent.discount:g}, agent.reward_scale {agent.reward_scale:.3g}, '
@@ -481,8 +491,8 @@ def _check_bins(env, # `EnvConfig`
                           f'at least {math.ceil(highest)}.')
     if death < agent.value_low:
         raise ConfigError(f'agent.value_low is {agent.value_low:g}, but with agent.reward_scale '
-                          f'{agent.reward_scale:.3g} and agent.death_penalty {agent.death_penalty:g} a death '
-                          f'is worth {death:.1f}; it must be at most {math.floor(death)}.')
+                          f'{agent.reward_scale:.3g}, agent.death_penalty {agent.death_penalty:g} and '
+                          f'agent.munchausen {agent.munchausen:g} a death is worth {death:.1f}; it must be at most {math.floor(death)}.')
 
 # %% ../nbs/01_settings.ipynb #7450e0ef
 KEYS = [key for field in Config.model_fields.values() for key in field.annotation.full_names()]

@@ -70,8 +70,9 @@ import itertools, numpy as np
 from mario_dqn.agent import Agent; from mario_dqn.settings import AgentConfig; from mario_dqn.replay import Batch
 frames = np.random.default_rng(0).integers(0, 256, (2, 16, 4, 36, 36), np.uint8)
 batch = Batch(frames[0], np.zeros(16, int), np.ones(16, 'f4'), frames[1], np.zeros(16, 'f4'), np.ones(16, 'f4'), np.arange(16))
-for bins, double in ((51, True), (0, False)):
-    agent = Agent(AgentConfig(**{SMALL!r} | dict(value_bins=bins, double=double, dueling=double)), (4, 36, 36), 3)
+for bins, double, munchausen in ((51, True, 0.0), (0, False, 0.9)):
+    values = dict(value_bins=bins, double=double, dueling=double, munchausen=munchausen)
+    agent = Agent(AgentConfig(**{SMALL!r} | values), (4, 36, 36), 3)
     errors = [np.abs(agent.update(batch).td_error).mean() for _ in range(60)]
     assert errors[-1] < errors[0] / 2, errors
     agent.load(agent.weights())'''
