@@ -25,6 +25,8 @@ HALF = {'agent.batch_size': 32, 'agent.samples_per_step': 8.0}  # as many update
 CHANGES = {
     'no double': {'agent.double': False},
     'munchausen': {'agent.munchausen': 0.9},
+    'faster decay': {'agent.learning_rate_half': 25_000},
+    'munchausen, faster decay': {'agent.munchausen': 0.9, 'agent.learning_rate_half': 25_000},
     'dropout': {},
     'discount 0.95': {'agent.discount': 0.95, 'agent.value_high': 24.0, 'agent.value_bins': 77},
     'no middle starts': {'run.middle_starts': 0.0},
