@@ -37,7 +37,7 @@ CHANGES = {
     'no average acts': {'agent.target_acts': False, 'agent.target_mix': 1.0, 'agent.target_period': 2000},
     'no penalty': {'agent.death_penalty': 0.0},
 } # what is changed; those of `PATCHES` change code, too
-VARIANTS = ({'everything': {}, 'no double': CHANGES['no double'], 'half the samples': HALF}
+VARIANTS = ({'everything': {}, 'no double': CHANGES['no double'], 'half the samples': HALF, 'half, float32': HALF | {'agent.precision': 'float32'}}
             | {f'half, {name}': HALF | values for name, values in CHANGES.items()})
 
 
