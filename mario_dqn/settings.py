@@ -492,7 +492,8 @@ def _check_bins(env, # `EnvConfig`
     if death < agent.value_low:
         raise ConfigError(f'agent.value_low is {agent.value_low:g}, but with agent.reward_scale '
                           f'{agent.reward_scale:.3g}, agent.death_penalty {agent.death_penalty:g} and '
-                          f'agent.munchausen {agent.munchausen:g} a death is worth {death:.1f}; it must be at most {math.floor(death)}.')
+                          f'agent.munchausen {agent.munchausen:g} a death is worth {death:.1f}; it must be '
+                          f'at most {math.floor(death)}.')
 
 # %% ../nbs/01_settings.ipynb #7450e0ef
 KEYS = [key for field in Config.model_fields.values() for key in field.annotation.full_names()]
