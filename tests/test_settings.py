@@ -191,7 +191,7 @@ def test_nobody_can_change_settings_that_were_checked():
     ('run.steps = 0x' + 'f' * 5000, '<int, too long to be shown>'), ('run.seed = 2001-01-01', 'run.seed is datetime.date(2001, 1, 1)'), ('\ufeffrun.seed = 1', 'is not valid TOML'),
     ('agent: {discount: 0.9}', 'is not valid TOML'), (''.join(f'k{i} = {{}}\n' for i in range(12_000)), 'k0 is not a setting'),
     ('agent.filters = ' + '[' * 18 + ']' * 18, 'agent.filters is [[[['),
-])
+], ids=lambda value: value[:40])
 def test_a_text_that_holds_no_settings_is_refused(text, words):
     with pytest.raises(ConfigError) as error: from_toml(text)
     assert words in str(error.value) and len(str(error.value)) < 1000
