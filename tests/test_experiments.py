@@ -1,0 +1,52 @@
+"""The table of what runs reach on their levels: what a run gives, and that none is lost."""
+import importlib.util, shutil, sys
+
+import pytest
+
+from house import ROOT
+from mario_dqn.run.files import RunFolder, load_config, shipped_agent
+from mario_dqn.settings import to_toml, with_values
+
+
+@pytest.fixture
+def collect(tmp_path, monkeypatch, capsys):
+    "Calls experiments/levels.py with a table of its own; returns its lines and the rows of the table."
+    spec = importlib.util.spec_from_file_location('levels', ROOT / 'experiments/levels.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(module, 'TABLE', tmp_path / 'levels.csv')
+    def call(*folders):
+        monkeypatch.setattr(sys, 'argv', ['levels.py', *map(str, folders)])
+        module.main()
+        return capsys.readouterr().out.splitlines(), list(module.read().values())
+    return call
+
+def another(tmp_path, **values):
+    "The agent that ships, as if it had been trained with other settings."
+    folder = RunFolder(tmp_path / '-'.join(values))
+    shutil.copytree(shipped_agent().path, folder.path)
+    settings = {key.replace('_', '.', 1): value for key, value in values.items()}
+    folder.config.write_text(to_toml(with_values(load_config(folder.config, saved=True), settings, saved=True)))
+    return folder.path
+
+
+def test_a_run_gives_the_row_of_its_level(collect):
+    (line,), (row,) = collect(shipped_agent().path)
+    assert line.startswith('1-1       90 of 100 (83% to 94%), 31 of 31 delays, greedy 1, x 3070   actions run, reward classic, batch_size 64')
+    assert (row['level'], row['trained_on'], row['seed'], row['minutes'], row['clear_low']) == ('1-1', '1-1', '2', '29.7', '0.826')
+
+def test_other_settings_are_another_row_and_the_same_ones_are_not(collect, tmp_path):
+    collect(shipped_agent().path)
+    lines, rows = collect(another(tmp_path, agent_hidden=128), another(tmp_path, run_seed=3), shipped_agent().path)
+    assert [('hidden 128' in row['settings'], row['seed']) for row in rows] == [(False, '2'), (False, '3'), (True, '2')]
+    assert len(lines) == 4 and lines[-1].startswith('1-1: 90.0% (') and 'hidden 128' in lines[-1]
+    assert collect()[0] == lines                                                            # the table alone says the same
+
+def test_what_does_not_shape_the_learning_is_the_same_run(collect, tmp_path):
+    assert len(collect(shipped_agent().path, another(tmp_path, run_threads=2))[1]) == 1
+
+def test_a_folder_without_a_finished_run_is_refused_and_an_empty_table_says_so(collect, tmp_path, capsys):
+    with pytest.raises(SystemExit): collect(shipped_agent().path, tmp_path / 'nothing')
+    assert 'nothing is not a finished run.' in capsys.readouterr().err and not (tmp_path / 'levels.csv').exists()
+    lines, rows = collect()
+    assert rows == [] and lines == [f'There are no runs in {tmp_path / "levels.csv"} yet.']
