@@ -4,11 +4,10 @@ Usage: python experiments/clear_tapes.py [LEVEL …] [--actions NAME] [--seeds N
 
 Levels are named as for `mario_dqn train --level`; all of them, if none is. The search is Go-Explore without a network (Ecoffet et al. 2021,
 "first return, then explore"): it keeps a snapshot of each cell that it has reached, goes back to one that was seldom tried, often one of
-the newest or farthest, and plays on at random. A cell is 32 pixels wide and 16 high, of one area; it also has Mario's size, whether the number of coins is
-odd, which tells of a hidden block that was found, and the counters with which the game notices the right way through a maze, which no agent
-is told. What is found goes to experiments/clear_tapes.json: for each level and
-set of actions the byte of the joypad of each agent step, of four frames, as hexadecimal text. A level that has one is left out.
-`tests/test_levels.py` plays them.
+the newest or farthest, and plays on at random. A cell is 32 pixels wide and 16 high, of one area; it also has Mario's size, whether the
+number of coins is odd, which tells of a hidden block that was found, and the counters with which the game notices the right way through a
+maze, which no agent is told. What is found goes to experiments/clear_tapes.json: for each level and set of actions the byte of the joypad
+of each agent step, of four frames, as hexadecimal text. A level that has one is left out. `tests/test_levels.py` plays them.
 """
 import argparse, json, math, random, time
 from pathlib import Path
@@ -36,6 +35,7 @@ def cell_of(game, info):
     return info['area'], info['x_pos'] // 32, info['y_pos'] // 16, *(ram[place] for place in MAZE), ram[SIZE] > 0, info['coins'] % 2
 
 def farthest(order, count):
+    "The cells with the largest x in the area of the newest one."
     area = order[-1][0]
     return sorted((name for name in order if name[0] == area), key=lambda name: name[1])[-count:]
 
@@ -45,7 +45,7 @@ def choose(cells, order, rng):
     return cells[rng.choices(names, [1 / (1 + cells[name].tries) for name in names])[0]]
 
 def bursts(count, rng):
-    "Actions held for a random time; mostly the first two, which lead to the right, more often than the others."
+    "Actions held for a random time; the first two, which lead to the right, four times as often as another in two tries of three."
     right = rng.choice([4, 4, 1])
     while True: yield rng.choices(range(count), [right, right] + [1] * (count - 2))[0], min(20, 1 + int(rng.expovariate(1 / 5)))
 

@@ -8,8 +8,9 @@ here. Every 25,000 agent steps the weights play 40 games with sticky actions, on
 experiments/ingredients.csv; rows of other variants and seeds stay. A run whose rows are in the table is not repeated, one that was broken
 off goes on, so the script can be stopped and started again. `--areas` prints a line for each run of the table, with the area under its
 clear rate and the clear rate of the last two evaluations, and the difference to the run that it is to be compared with: `everything` with the
-same seed, and for what was tried on top of half the samples, `half the samples`. Two variants take away what belongs together: the histogram
-and the normalisation, and the slow target that plays with its slow steps.
+same seed, and for what was tried on top of half the samples, `half the samples`. A run computes its updates in bfloat16 where the machine
+has instructions for it, which differs in more than last bits; so each row has its precision, and a line says where the two differ. Two
+variants take away what belongs together: the histogram and the normalisation, and the slow target that plays with its slow steps.
 
 Some variants are more than a setting: the functions below put them in the place of parts of the agent, in the process of one run only.
 """
@@ -20,7 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / 'experiments/ingredients.csv'
 EVERY = 25_000  # agent steps between the evaluations
-COLUMNS = ['variant', 'seed', 'step', 'episodes', 'clear_rate', 'score_mean', 'x_mean', 'training_clear_100']
+COLUMNS = ['variant', 'seed', 'precision', 'step', 'episodes', 'clear_rate', 'score_mean', 'x_mean', 'training_clear_100']
+ALL = {'agent.batch_size': 64, 'agent.samples_per_step': 16.0}
 HALF = {'agent.batch_size': 32, 'agent.samples_per_step': 8.0}  # as many updates, each of half as many transitions
 CHANGES = {
     'no double': {'agent.double': False},
@@ -36,8 +38,9 @@ CHANGES = {
     'no histogram': {'agent.value_bins': 0, 'agent.layer_norm': False},
     'no average acts': {'agent.target_acts': False, 'agent.target_mix': 1.0, 'agent.target_period': 2000},
     'no penalty': {'agent.death_penalty': 0.0},
+    'float32': {'agent.precision': 'float32'},
 } # what is changed; those of `PATCHES` change code, too
-VARIANTS = ({'everything': {}, 'no double': CHANGES['no double'], 'half the samples': HALF, 'half, float32': HALF | {'agent.precision': 'float32'}}
+VARIANTS = ({'everything': ALL, 'no double': ALL | CHANGES['no double'], 'half the samples': HALF}
             | {f'half, {name}': HALF | values for name, values in CHANGES.items()})
 
 
@@ -94,9 +97,11 @@ def write(found):
 
 def collect(name, seed, folder):
     "The rows of one finished run."
+    from mario_dqn.run.files import RunFolder, load_config
+    precision = load_config(RunFolder(folder).config, saved=True).agent.precision
     training = {row['step']: row['clear_100'] for row in rows(folder / 'metrics.csv')}
     for row in rows(folder / 'evaluations.csv'):
-        yield dict(variant=name, seed=seed, training_clear_100=training[row['step']]) | {key: row[key] for key in COLUMNS[2:-1]}
+        yield dict(variant=name, seed=seed, precision=precision, training_clear_100=training[row['step']]) | {key: row[key] for key in COLUMNS[3:-1]}
 
 
 def one(name, seed, steps, folder):
@@ -131,7 +136,9 @@ def areas():
             area, last = measured((name, seed))
             other = 'half the samples' if name.startswith('half, ') else 'everything', seed
             usual = measured(other) if other in found else (float('nan'),) * 2
-            print(f'{name:20} seed {seed}  area {area:5.1f} ({area - usual[0]:+5.1f})  last two {last:5.1f} ({last - usual[1]:+5.1f})')
+            precision = {found[run][0]['precision'] for run in ((name, seed), other) if run in found}
+            print(f'{name:30} seed {seed}  area {area:5.1f} ({area - usual[0]:+5.1f})  last two {last:5.1f} ({last - usual[1]:+5.1f})'
+                  + '  of two precisions' * (len(precision) > 1))
 
 
 def main():

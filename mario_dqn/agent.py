@@ -82,7 +82,6 @@ def soft_value(q, # Q-values, float32 [B, A]
     "What a soft choice among the actions is worth, float32 [B]."
     return temperature * keras.ops.logsumexp(q / temperature, axis=-1)
 
-
 # %% ../nbs/05_agent.ipynb #8d1f0a14
 LARGEST_FINE = 1.0 # in scaled reward
 
@@ -92,7 +91,6 @@ def munchausen_bonus(q, # Q-values of the target network where the actions were 
     "What is added to the rewards of the actions taken, float32 [B]."
     advantage = of_action(q, action) - soft_value(q, config.temperature)
     return config.munchausen * keras.ops.clip(advantage, -LARGEST_FINE, 0.0)
-
 
 # %% ../nbs/05_agent.ipynb #0b471d0d
 def beyond_bins(target, # what the values should have been, float32 [B]
@@ -131,7 +129,6 @@ class Learner(keras.Model):
 
     def call(self, batch): return self.outputs(self.online, self.pixels(batch['observation']))
 
-
 # %% ../nbs/05_agent.ipynb #8d1f0a19
 @patch
 def bellman_target(self: Learner, batch): # a dict of tensors
@@ -161,7 +158,6 @@ def compute_loss(self: Learner, x, y=None, y_pred=None, sample_weight=None, trai
     self.batch_loss.assign(loss)
     self.share_beyond.assign(beyond_bins(target, self.config))
     return loss
-
 
 # %% ../nbs/05_agent.ipynb #5468ea3f
 def update_by_keras(learner): # a compiled `Learner`

@@ -284,7 +284,7 @@ class AgentConfig(Settings):
         description='share of the advantage of an action that is added to its reward, with a soft choice of '
                     'the next action (Vieillard et al. 2020); 0 for neither')
     temperature: float = Field(
-        0.03, ge=1e-4, le=100.0, description='of the soft choice: how much worse an action may be and still '
+        0.03, ge=1e-4, le=1.0, description='of the soft choice: how much worse an action may be and still '
                                              'be chosen now and then, in scaled reward')
     discount: float = Field(0.9, ge=0.0, le=0.9999, description='worth of a reward one step later')
     n_step: int = Field(3, ge=1, le=20, description='rewards summed before the bootstrap')

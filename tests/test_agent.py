@@ -219,6 +219,20 @@ def test_with_a_histogram_for_each_value_it_learns_a_batch_by_heart_too():
     assert 0 < losses[-1] < losses[0] / 2                                                 # above 0, as the bells have a width
     np.testing.assert_allclose(agent.q_values(BATCH.observation)[ROWS, BATCH.action], BATCH.reward, atol=0.1)
 
+@pytest.mark.parametrize('bins', [0, 51])
+def test_a_soft_promise_and_the_fine_of_an_action_come_from_the_target_network(bins):
+    settings = replace(PLAIN, munchausen=0.9, temperature=0.2, value_bins=bins, target_period=1000)
+    agent, rng = Agent(settings, (4, 84, 84), 5), np.random.default_rng(4)
+    for _ in range(20): agent.update(random_batch(rng))                                   # the two networks part
+    last = random_batch(rng)._replace(discount=rng.uniform(0.1, 1, 16).astype('float32'))
+    now, following = (agent.target.predict_on_batch(frames_last(frames)) for frames in (last.observation, last.next_observation))
+    def policy(q): return np.exp(q / 0.2) / np.exp(q / 0.2).sum(1, keepdims=True)
+    fine = np.clip(0.2 * np.log(policy(now))[ROWS, last.action], -1, 0)
+    worth = (policy(following) * (following - 0.2 * np.log(policy(following)))).sum(1)
+    assert fine.min() < -0.3 and np.abs(worth - following.max(1)).max() > 0.05             # it is another target than without
+    before = agent.online.predict_on_batch(frames_last(last.observation))[ROWS, last.action]
+    np.testing.assert_allclose(agent.update(last).td_error, last.reward + 0.9 * fine + last.discount * worth - before, atol=1e-3)
+
 @pytest.mark.parametrize('double', [True, False], ids=['double', 'single'])
 @pytest.mark.parametrize('bins', [0, 51])
 def test_one_network_chooses_the_next_action_and_one_says_what_it_is_worth(double, bins):

@@ -151,7 +151,7 @@ def test_what_is_no_by_product_still_ends_a_run(short, tmp_path):
         def interval(self, runner, row): raise OSError('the disk is full')
     with pytest.raises(OSError, match='disk is full'): train(short, tmp_path / 'run', callbacks=[Needed()], say=quiet)
 
-@pytest.mark.parametrize('encoder', ['/nonexistent', pytest.param('/bin/true', marks=pytest.mark.full)])
+@pytest.mark.parametrize('encoder', ['/nonexistent', '/bin/true'])
 def test_a_run_without_an_encoder_says_so_once_and_ends_well(short, tmp_path, monkeypatch, encoder):
     monkeypatch.setenv('IMAGEIO_FFMPEG_EXE', encoder)
     told, folder = [], RunFolder(tmp_path / 'run')
