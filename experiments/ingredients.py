@@ -30,6 +30,7 @@ CHANGES = {
     'faster decay': {'agent.learning_rate_half': 25_000},
     'munchausen, faster decay': {'agent.munchausen': 0.9, 'agent.learning_rate_half': 25_000},
     'dropout': {},
+    'shifts': {},
     'discount 0.95': {'agent.discount': 0.95, 'agent.value_high': 24.0, 'agent.value_bins': 77},
     'no middle starts': {'run.middle_starts': 0.0},
     'late middle starts': {'run.games_on': 'threads'},
@@ -75,7 +76,22 @@ def late_middle_starts(step=100_000):
     runner.Runner.one_step = one_step
 
 
-PATCHES = {'half, dropout': dropout, 'half, late middle starts': late_middle_starts}
+def shifts(most=3):
+    "What is learned from is moved by up to so many pixels in both directions, its border repeated, as in DrQ (Kostrikov et al. 2021)."
+    import numpy as np
+    from mario_dqn import agent
+    rng, usual = np.random.default_rng(0), agent.Agent.update
+    def moved(observations): # uint8 [B, stack, size, size]
+        size = observations.shape[-1]
+        padded = np.pad(observations, ((0, 0), (0, 0), (most, most), (most, most)), 'edge')
+        starts = rng.integers(2 * most + 1, size=(len(observations), 2))
+        return np.stack([each[:, y:y + size, x:x + size] for each, (y, x) in zip(padded, starts)])
+    def update(self, batch):
+        return usual(self, batch._replace(observation=moved(batch.observation), next_observation=moved(batch.next_observation)))
+    agent.Agent.update = update
+
+
+PATCHES = {'half, dropout': dropout, 'half, shifts': shifts, 'half, late middle starts': late_middle_starts}
 
 
 def rows(path):
