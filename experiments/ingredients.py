@@ -28,6 +28,7 @@ CHANGES = {
     'no double': {'agent.double': False},
     'munchausen': {'agent.munchausen': 0.9},
     'faster decay': {'agent.learning_rate_half': 25_000},
+    'slower decay': {'agent.learning_rate_half': 200_000},
     'munchausen, faster decay': {'agent.munchausen': 0.9, 'agent.learning_rate_half': 25_000},
     'dropout': {},
     'shifts': {},
