@@ -1,5 +1,5 @@
 """What several tests of the whole project use: its files, commands that are run, and functions that are called in a process of their own."""
-import multiprocessing, os, shutil, subprocess, sys
+import importlib.util, multiprocessing, os, shutil, subprocess, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +31,13 @@ def call(function, *words, log, cwd=ROOT): # what can be pickled, and a file for
     said = log.read_text(errors='replace')
     assert process.exitcode == 0, said
     return said
+
+def experiment(name):
+    "A script of `experiments/` as a module of its own."
+    spec = importlib.util.spec_from_file_location(name, ROOT / f'experiments/{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 def notebooks():
     "The notebooks of the book, in reading order."

@@ -1,9 +1,9 @@
 """The table of what runs reach on their levels: what a run gives, and that none is lost."""
-import importlib.util, shutil, sys
+import shutil, sys
 
 import pytest
 
-from house import ROOT
+from house import experiment
 from mario_dqn.run.files import RunFolder, load_config, shipped_agent
 from mario_dqn.settings import to_toml, with_values
 
@@ -11,9 +11,7 @@ from mario_dqn.settings import to_toml, with_values
 @pytest.fixture
 def collect(tmp_path, monkeypatch, capsys):
     "Calls experiments/levels.py with a table of its own; returns its lines and the rows of the table."
-    spec = importlib.util.spec_from_file_location('levels', ROOT / 'experiments/levels.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = experiment('levels')
     monkeypatch.setattr(module, 'TABLE', tmp_path / 'levels.csv')
     def call(*folders):
         monkeypatch.setattr(sys, 'argv', ['levels.py', *map(str, folders)])

@@ -1,10 +1,10 @@
 """What ships of a run: rounded weights that are measured anew, a film, and nothing lost of what lay there."""
-import importlib.util, json, shutil, sys
+import json, shutil, sys
 
 import numpy as np
 import pytest
 
-from house import ROOT
+from house import experiment
 from mario_dqn.run.checkpoint import load_agent
 from mario_dqn.run.files import RunFolder, load_config
 from mario_dqn.run.measure import measure
@@ -22,9 +22,7 @@ def run(short, tmp_path_factory):
 @pytest.fixture
 def ship(tmp_path, monkeypatch):
     "Calls the script on a run; what ships goes into its `save`, an empty folder."
-    spec = importlib.util.spec_from_file_location('ship', ROOT / 'experiments/ship.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = experiment('ship')
     monkeypatch.setattr(module, 'SAVE', tmp_path)
     def call(folder):
         monkeypatch.setattr(sys, 'argv', ['ship.py', str(folder.path)])
