@@ -5,7 +5,7 @@ Usage: python experiments/averaging.py SEED … [--out FOLDER]
 Every run is 250,000 agent steps with the default settings, whose acting weights are kept every 1,000 steps. At each moment the weights
 of that step, and averages over the 5,000 and the 10,000 updates before it, play the same games with sticky actions, on seeds for
 selection which no training uses. The runs lie in FOLDER (default: save/averaging/); the rows of a seed replace those that it had in
-experiments/averaging.csv. Half an hour of training and some twelve minutes of games for each seed, on two cores.
+experiments/averaging.csv. Some twenty minutes of training and twelve of games for each seed, on two cores of a recent server.
 """
 import argparse, csv, io
 from pathlib import Path

@@ -17,7 +17,8 @@ What is the same on both sides: the game with its whole stack of wrappers, eight
 DQN in float32 (no dueling, no double, no bins, no normalisation, one step, uniform sampling), batches of 32, 8 samples for each agent
 step, the size of the replay memory, epsilon, Adam with a constant step size, a target network that is copied every 10 updates, two
 cores. What differs is what each makes of it: there a process for each game, and PyTorch with as many threads as cores; here one
-process with two threads for the games, and Keras with one. The sides take turns, each in a fresh process, and the medians are compared. Nothing else should run meanwhile.
+process with two threads for all games, and Keras with one thread. The sides take turns, each in a fresh process, and the medians are
+compared. Nothing else should run meanwhile.
 
 With --half_hour each side trains for 30 minutes with the settings that it recommends itself, alone on the same two cores: ours with its
 defaults; theirs with those that rl-zoo3 has for Atari (hyperparams/dqn.yml of DLR-RM/rl-baselines3-zoo at 22e3ff2, of April 2026), its clipped rewards

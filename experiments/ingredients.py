@@ -79,7 +79,7 @@ def late_middle_starts(step=100_000):
 
 
 def shifts(most=3):
-    "What is learned from is moved by up to so many pixels in both directions, its border repeated, as in DrQ (Kostrikov et al. 2021)."
+    "What is learned from is moved by up to so many pixels in both directions, its border repeated, as in DrQ (Kostrikov et al. 2020)."
     import numpy as np
     from mario_dqn import agent
     rng, usual = np.random.default_rng(0), agent.Agent.update

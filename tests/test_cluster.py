@@ -9,7 +9,7 @@ from mario_dqn.run.cluster import RayGames
 from mario_dqn.run.files import RunFolder
 from mario_dqn.settings import ConfigError, EnvConfig
 
-pytest.importorskip('ray', reason="Ray is not installed; pip install 'mario_dqn[cluster]' brings it")
+pytest.importorskip('ray', reason="Ray is not installed; pip install -e '.[cluster]' brings it")
 
 BRIEF = ['--preset', 'tiny', '--run.final_episodes', 1, '--run.eval_episodes', 1, '--env.stuck_limit', 2, '--agent.learning_starts', 64]
 SHORT = [*BRIEF, '--steps', 200, '--run.eval_interval', 100, '--run.checkpoint_interval', 60, '--run.games', 2, '--run.games-on', 'threads', '--agent.value_bins', 0, '--agent.precision', 'float32']
@@ -151,7 +151,7 @@ def test_a_cluster_that_cannot_be_reached_is_named_at_once(tmp_path, command):
 
 def test_without_ray_a_command_says_what_to_install(tmp_path, python, monkeypatch):
     done = python('import sys; sys.modules["ray"] = None; from mario_dqn.cli import main; sys.exit(main())', 'sweep', '--out', tmp_path / 'sweep')
-    assert done.returncode == 2 and done.stderr.count('\n') == 1 and "pip install 'mario_dqn[cluster]'" in done.stderr, done.stderr
+    assert done.returncode == 2 and done.stderr.count('\n') == 1 and "pip install -e '.[cluster]'" in done.stderr, done.stderr
     assert not (tmp_path / 'sweep').exists()
     monkeypatch.setitem(sys.modules, 'ray', None)
     with pytest.raises(ConfigError, match='pip install'): RayGames(EnvConfig(), 2)

@@ -72,7 +72,7 @@ def test_code_of_a_chapter_reads_without_scrolling_sideways(path):
     cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == 'code']
     assert [line for source in cells for line in source.split('\n') if len(line) > 110] == []
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'nbs').glob('[0-9]*.ipynb')), ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', notebooks(), ids=lambda path: path.stem)
 def test_no_sentence_has_more_than_forty_words(path):
     prose = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == 'markdown']
     lines = [line for text in prose for line in re.sub(r'(?s)\$\$.*?\$\$', '', text).split('\n') if not line.startswith('|')]

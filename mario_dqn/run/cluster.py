@@ -23,8 +23,8 @@ from .process import peak_memory
 def import_ray():
     "Ray, imported without its messages; raises `ConfigError` where it is not installed."
     if importlib.util.find_spec('ray') is None:
-        raise ConfigError('Ray is needed for that and is not installed; '
-                          "pip install 'mario_dqn[cluster]' brings it.")
+        raise ConfigError('Ray is needed for that and is not installed; in the folder of the project '
+                          "pip install -e '.[cluster]' brings it.")
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # nobody is told of it
     os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '1')  # what asks for no GPU gets none
     with quiet_stderr(): import ray

@@ -769,7 +769,7 @@ def sweep_table(rows): # of sweep.csv, dictionaries
 FILES = {
     'config.toml': 'every setting of the run',
     'best.npz': 'weights of the best evaluation during training',
-    'last.npz': 'the weights that are judged, at the end of training',
+    'last.npz': 'the weights at the end of training, averaged as those of best.npz are',
     'notes.md': 'what a person wrote about the run, a part of this card',
     'results.json': 'the final evaluation, every number of it',
     'greedy.json': 'the greedy game with its action values, to be compared after loading',
@@ -824,8 +824,8 @@ def card_training(machine): # content of machine.json
 PROTOCOL = dict(
     sticky='{episodes} games in which each frame of the emulator repeats the buttons of the frame before '
            'with probability {sticky} (Machado et al. 2018). This is the number to quote.',
-    noops='{episodes} games, one for each number of frames without a button at the start, from 0 on. Where '
-          'two of them take the same path they are the same game, so distinct paths are counted.',
+    noops='{episodes} games, one for each number of frames without a button at the start, from 0 on. '
+          'Games in which Mario takes the same path tell nothing new, so distinct paths are counted.',
     epsilon='{episodes} games in which each action is replaced by a random one with probability {epsilon}.',
     single='one game without any chance, the same whenever it is played.')
 
