@@ -38,6 +38,7 @@ CHANGES = {
     'no priorities': {'agent.priority_exponent': 0.0},
     'one step': {'agent.n_step': 1},
     'five steps': {'agent.n_step': 5},
+    'more updates': {'agent.samples_per_step': 12.0},  # three in the place of two for eight steps
     'no histogram': {'agent.value_bins': 0, 'agent.layer_norm': False},
     'no average acts': {'agent.target_acts': False, 'agent.target_mix': 1.0, 'agent.target_period': 2000},
     'no penalty': {'agent.death_penalty': 0.0},
