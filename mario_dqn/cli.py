@@ -59,8 +59,8 @@ class StartOptions(Options):
 class NewRun(StartOptions):
     "What a new run starts from."
     path: maybe(Place, 'RUN') = Field(
-        None, description='a run whose best weights, and settings unless --preset or --config is given, are '
-                          'the start; ε then begins at agent.epsilon_end')
+        None, description='a run whose best weights are the start, and its settings unless --preset or '
+                          '--config is given; without --config ε then begins at agent.epsilon_end')
 
 # %% ../nbs/33_cli.ipynb #070447eb
 class AgentOptions(Options):
@@ -651,7 +651,8 @@ def flags_of(options): # a class of `Options`
     "All its flags."
     for name, field in options.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
-            yield from (f'--{key}' for key in field.annotation.full_names())
+            for key, part in zip(field.annotation.full_names(), field.annotation.model_fields.values()):
+                yield from [f'--{key}', *(limit(part.metadata, 'aliases') or ())]
         else: yield f'--{limit(field.metadata, "name") or name}'         # one that has another name there
 
 # %% ../nbs/33_cli.ipynb #048b0c9e
@@ -690,9 +691,8 @@ def _refuse(event, # of tyro, for words that it cannot turn into options
                           f'{near(token, COMMANDS, f'there is {", ".join(COMMANDS)}.')}')
     if not token.startswith('-'):
         raise ConfigError(f'{excerpt(token)} belongs to no option of mario_dqn {words[0]}.')
-    known = [*flags_of(options), '--level', '--seed', '--steps', '--threads']
     raise ConfigError(f'{token[:80]} is not an option of mario_dqn {words[0]}; '
-                      f'{near(token, known, f"mario_dqn {words[0]} --help lists them.")}')
+                      f'{near(token, flags_of(options), f"mario_dqn {words[0]} --help lists them.")}')
 
 # %% ../nbs/33_cli.ipynb #048b0c9c
 def _check_levels(words): # of the command line

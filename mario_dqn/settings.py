@@ -313,7 +313,7 @@ class AgentConfig(Settings):
                     'that play')
     replay_capacity: int = Field(150_000, ge=100, le=10_000_000, description='transitions kept for learning')
     compress_replay: bool = Field(
-        False, description='keep the frames of the replay memory compressed, 5 to 6 times smaller and '
+        False, description='keep the frames of the replay memory compressed, 3 to 6 times smaller and '
                            'slower to read')
     learning_starts: int = Field(
         4_000, ge=1, le=10_000_000, description='transitions in the replay memory before the first update')
@@ -394,8 +394,8 @@ class RunConfig(Settings):
         100, ge=1, le=10_000, description='episodes of each condition of the final evaluation, on each level')
     record: bool = Field(True, description='write recordings of evaluation episodes')
     keep_checkpoint: bool = Field(
-        False, description='keep the last checkpoint of a finished run, so that more steps can follow; as '
-                           'large as its replay memory')
+        False, description='keep the checkpoints of a finished run, so that more steps can follow; a '
+                           'little larger than its replay memory')
     own_parts: Fixed[Suppress[str]] = Field(
         '', max_length=200, pattern=PRINTABLE,
         description="functions of one's own that the run was given in Python; written by train")

@@ -329,7 +329,7 @@ def test_a_bad_setting_of_a_run_is_answered_with_one_line(tmp_path, capsys, word
     assert [path.name for path in tmp_path.rglob('*')] == ['run', 'config.toml']
 
 @pytest.mark.parametrize('words, said', [
-    (['train', '--agent.discuont', '0.9'], 'did you mean --agent.discount?'), (['train', '--sede', '3'], 'did you mean --seed?'), (['trian'], 'did you mean train?'),
+    (['train', '--agent.discuont', '0.9'], 'did you mean --agent.discount?'), (['train', '--sede', '3'], 'did you mean --seed?'), (['plot', '--path', 'x', '--thread', '2'], 'plot --help lists them'), (['trian'], 'did you mean train?'),
     (['infer', '--level', 'lost-4-4'], 'No trained agent for level lost-4-4 ships; there is one for 1-1'), (['evaluate', '--level', 'world-1'], 'names several levels'),
     (['infer', '--gamma'], 'mario_dqn infer --help lists them'), (['fly'], 'there is train, resume'), (['evaluate', 'now'], "'now' belongs to no option"), ([], 'A command is missing'),
     (['resume'], '--path is missing'), (['train', '--env.size'], 'without a value'), (['train', '--level'], '--level is without a value'), (['infer', '--level', '--seed', '1'], '--level is without a value'), (['train', '--env.level', '1-9'], 'must be levels such as'), (['plot', '--path'], '--path is (), but must be one or more of a path.'), (['train', '--out'], '--out is without a value, but must be a path.'),

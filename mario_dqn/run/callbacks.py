@@ -24,7 +24,7 @@ def value_limit(config): # `Config`
     "The largest mean of values that is no sign of a failure."
     env, agent = config.env, config.agent
     if agent.value_bins: return math.inf
-    # both rewards of a frame are cut at 15
+    # the rewards of a frame are cut at 15; that of the library exceeds it by less than the factor below
     most = agent.reward_scale * (15 * env.frame_skip + agent.flag_bonus + agent.death_penalty)
     return 100 * most / (1 - agent.discount)
 

@@ -416,7 +416,7 @@ def lengthen(folder, # `RunFolder`
     if checkpoint is None and stage(folder) == 'training' and not folder.metrics.exists(): return longer
     if checkpoint is None:
         raise ConfigError(f'{folder.path} has no checkpoint from which it could take more steps; only '
-                          f'--run.keep_checkpoint keeps one, of about {disk_space(config) / 1e9:.1f} GB. A '
+                          f'--run.keep_checkpoint keeps them, at most {disk_space(config) / 1e9:.1f} GB. A '
                           'new run can start from its weights, with mario_dqn train --path '
                           f'{shlex.quote(str(folder.path))}.')
     if longer.run.steps <= checkpoint.step:

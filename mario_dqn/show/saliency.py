@@ -73,9 +73,10 @@ def cover(size): # height and width of an observation, in pixels
 # %% ../../nbs/21_saliency.ipynb #ec475a0d
 METHODS = {
     'gradient': ('gradient × input',
-                 'How much the value of the chosen action would change if a pixel became a little brighter, '
-                 'times its brightness, summed over the frames. It does not show what black pixels, or large '
-                 'changes, would do, nor why.'),
+                 'How much the value of the chosen action would change, up or down, if a pixel became a '
+                 'little brighter, times its brightness; the sizes of the changes, without their signs, are '
+                 'summed over the frames. It does not show what black pixels, or large changes, would do, '
+                 'nor why.'),
     'occlusion': ('occlusion',
                   'By how much the value of the chosen action falls (orange) or rises (blue) when a square '
                   'of {patch} × {patch} pixels is painted over in every '
