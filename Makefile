@@ -14,7 +14,7 @@ help:
 	@echo 'make lab        open the notebooks in JupyterLab'
 	@echo 'make test       run every notebook and every other test; all of the long forms: make test ARGS="--full"'
 	@echo 'make docs       build the site into _docs/'
-	@echo 'make notebooks  run every notebook in full, save its outputs, and export the modules'
+	@echo 'make notebooks  export the modules, run every notebook in full and save its outputs'
 	@echo 'make readme     write README.md from nbs/index.ipynb'
 
 train: $(READY)
@@ -36,9 +36,9 @@ docs: $(READY)
 	@$(BIN)/python tests/build_site.py
 
 notebooks: $(READY)
+	$(BIN)/nbdev_export
 	find nbs -name '*.ipynb' -not -path '*/.*' | sort | xargs $(BIN)/python -m nbconvert --log-level=WARN --to notebook --execute --inplace \
 	    --ExecutePreprocessor.timeout=-1 --ExecutePreprocessor.store_widget_state=False
-	$(BIN)/nbdev_export
 	$(BIN)/nbdev_clean
 	$(BIN)/python tests/build_readme.py
 
