@@ -46,10 +46,10 @@ readme: $(READY)
 	$(BIN)/python tests/build_readme.py
 
 # Scripts in a virtual environment hold its path, so one that came here with a moved checkout is of no use.
-ifneq ($(shell [ "$$(cat $(READY) 2>/dev/null)" = "$$(pwd)" ] && echo here),here)
+ifneq ($(shell [ "$$(cat $(READY) 2>/dev/null)" = "$$(pwd -P)" ] && echo here),here)
 .PHONY: $(READY)
 endif
 
 $(READY): settings.ini setup.py constraints.txt
 	@.ci/install
-	@pwd > $(READY)
+	@pwd -P > $(READY)

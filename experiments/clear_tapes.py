@@ -83,10 +83,11 @@ def choose(cells, order, ranks, rng):
     names = rng.choice([order[-12:], farthest(order, ranks, 40), order])
     return cells[rng.choices(names, [1 / (1 + cells[name].tries) for name in names])[0]]
 
-def bursts(count, rng):
-    "Actions held for a random time; the first two, which lead to the right, four times as often as another in two tries of three."
-    right = rng.choice([4, 4, 1])
-    while True: yield rng.choices(range(count), [right, right] + [1] * (count - 2))[0], min(20, 1 + int(rng.expovariate(1 / 5)))
+def bursts(joypad, rng):
+    "Bytes held for a random time; those with right four times as often as another in two tries of three."
+    weight = rng.choice([4, 4, 1])
+    weights = [weight if byte & JoypadSpace._button_map['right'] else 1 for byte in joypad]
+    while True: yield rng.choices(joypad, weights)[0], min(20, 1 + int(rng.expovariate(1 / 5)))
 
 def play(game, action): # four frames; returns whether the episode is over, and the info
     for _ in range(FRAMES):
@@ -106,10 +107,10 @@ def search(level, actions, seed, minutes):
         cell.tries += 1
         game.reset(options={'snapshot': cell.snapshot})
         game.look, done, over, patience = False, list(cell.actions), False, rng.choice([10, 25, 60])
-        for action, length in bursts(len(joypad), rng):
+        for byte, length in bursts(joypad, rng):
             for _ in range(length):
-                done.append(joypad[action])
-                over, info = play(game, joypad[action])
+                done.append(byte)
+                over, info = play(game, byte)
                 if over: break
                 name = cell_of(game, info)
                 if name not in cells: order.append(name)

@@ -160,6 +160,13 @@ def areas():
                   + '  of two precisions' * (len(precision) > 1))
 
 
+def told(call, name, seed, folder):
+    "Write down what a run has brought, once it has ended."
+    if call.exception(): return print(f'{name}, seed {seed} failed: {call.exception()}; see {folder}.log', flush=True)
+    write(table() | {(name, seed): list(collect(name, seed, folder))})
+    print(f'{name}, seed {seed}: {folder}', flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
@@ -174,16 +181,14 @@ def main():
     if arguments.one: return one(arguments.one, arguments.seeds[0], arguments.steps, arguments.out)
     if arguments.steps % EVERY or arguments.steps <= 0: parser.error(f'--steps is {arguments.steps}, but must be a multiple of {EVERY:,}.')
     def todo(name, seed): return len(table().get((name, seed), ())) * EVERY < arguments.steps
-    runs = {(name, seed): arguments.out / f'{name.replace(",", "").replace(" ", "-")}-seed{seed}' for name in arguments.variants for seed in arguments.seeds if todo(name, seed)}
+    runs = {(name, seed): arguments.out / f'{name.replace(",", "").replace(" ", "-")}-seed{seed}-steps{arguments.steps}' for name in arguments.variants for seed in arguments.seeds if todo(name, seed)}
     with ThreadPoolExecutor(arguments.side_by_side) as pool:
         calls = {pool.submit(begin, name, seed, arguments.steps, folder): (name, seed, folder) for (name, seed), folder in runs.items()}
-        for call in as_completed(calls):
-            name, seed, folder = calls[call]
-            if call.exception():
-                print(f'{name}, seed {seed} failed: {call.exception()}; see {folder}.log', flush=True)
-                continue
-            write(table() | {(name, seed): list(collect(name, seed, folder))})
-            print(f'{name}, seed {seed}: {folder}', flush=True)
+        try:
+            for call in as_completed(calls): told(call, *calls[call])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # those that have not begun
+            raise
     print(f'The table is {TABLE}')
 
 

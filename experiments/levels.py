@@ -42,7 +42,7 @@ def rows_of(run): # `RunFolder`
         yield dict(level=part['level'], trained_on=config.env.level_name, settings=settings_of(config), steps=config.run.steps,
                    seed=config.run.seed, minutes=round(machine['seconds'] / 60, 1), games=sticky['episodes'], cleared=sticky['cleared'],
                    clear_low=round(sticky['clear_low'], 3), clear_high=round(sticky['clear_high'], 3), x_mean=round(sticky['x_mean']),
-                   starts=reached['noops']['cleared'], greedy=reached['single']['cleared'])
+                   starts=reached['noops']['cleared'], delays=reached['noops']['episodes'], greedy=reached['single']['cleared'])
 
 def read():
     "The rows of the table by what tells them apart."
@@ -83,7 +83,7 @@ def main():
     if not rows: print(f'There are no runs in {TABLE} yet.')
     for row in rows:
         print(f'{row["level"]:8} {row["cleared"]:>3} of {row["games"]} ({float(row["clear_low"]):.0%} to {float(row["clear_high"]):.0%}), '
-              f'{row["starts"]:>2} of 31 delays, greedy {row["greedy"]}, x {row["x_mean"]:>4}   {name_of(row)}, seed {row["seed"]}')
+              f'{row["starts"]:>2} of {row["delays"]} delays, greedy {row["greedy"]}, x {row["x_mean"]:>4}   {name_of(row)}, seed {row["seed"]}')
     for line in compare(rows): print(line)
 
 

@@ -148,6 +148,9 @@ def train_command(options, # `TrainOptions`
     folder = RunFolder(options.out or save_root() / f'{config.env.level_name}-seed{config.run.seed}')
     if not options.force and not path and stage(folder) in ('training', 'measuring'):
         return _offer(folder, config, words, say)
+    if path and options.force and folder.path.resolve() == path.resolve():
+        raise ConfigError(f'{path} holds the weights to start from, and --force would remove them; choose '
+                          'another folder with --out.')
     with keep_signals(): weights = _start_weights(path, config) if path else None
     check_room(config, folder)  # before an old run is removed
     folder = new_folder(folder, options.force)
@@ -191,9 +194,11 @@ def _measure_run(folder, # `RunFolder` with trained weights
     "Measure, and say where everything is; returns the exit code."
     from mario_dqn.run.checkpoint import check_settings
     from mario_dqn.run.measure import measure, report
-    machine = json.loads(read_text(folder.machine, 'JSON'))
-    if 'settings' in machine:
-        check_settings(machine['settings'], load_config(folder.config, saved=True), machine['steps'])
+    machine, config = json.loads(read_text(folder.machine, 'JSON')), load_config(folder.config, saved=True)
+    try:
+        if 'settings' in machine: check_settings(machine['settings'], config, machine['steps'])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f'{folder.machine} is damaged: {one_line(error)} ({type(error).__name__}).') from None
     say('Measuring the best weights …')
     try: say(measure(folder, say))
     except KeyboardInterrupt as interrupt:
@@ -214,7 +219,7 @@ def _resume_run(folder, # `RunFolder`
     with folder.lock:
         with keep_signals():
             from mario_dqn.run.callbacks import ProgressBar
-            from mario_dqn.run.train import go_on, tidy
+            from mario_dqn.run.train import drop_checkpoints, go_on, tidy
         if stage(folder) == 'finished' and steps is None:
             raise ConfigError(f'{folder.path} is finished; there is nothing to go on with, unless --steps '
                               'asks for more steps.')
@@ -225,6 +230,7 @@ def _resume_run(folder, # `RunFolder`
                                  progress=show, steps=steps)
             return _finish(folder, say, training)
         tidy(folder)
+        drop_checkpoints(folder, load_config(folder.config))
         return _measure_run(folder, say)
 
 class ResumeOptions(Options):
@@ -308,8 +314,8 @@ class SweepOptions(StartOptions):
                           'share, an unfinished run can go on anywhere. On another one a run comes back '
                           'when it has ended')
     ray: maybe(str, 'auto|HOST:PORT') = Field(
-        None, description='a Ray cluster; this machine alone, if left out. Whoever may join a cluster may '
-                          'run code on it: keep its token')
+        None, description='a Ray cluster; that of RAY_ADDRESS, or else this machine alone, if left out. '
+                          'Whoever may join a cluster may run code on it: keep its token')
     gpus: maybe(Annotated[float, Field(ge=0.0, le=64.0)], 'N') = Field(
         None, description='GPUs, or a share of one, for each run; 1 with the preset gpu, else 0')
     keep_best: maybe(Annotated[int, Field(ge=1, le=10_000)], 'N') = Field(
@@ -329,7 +335,8 @@ class SweepOptions(StartOptions):
         for name, kind in (('env', SweepEnv), ('agent', SweepAgent), ('run', SweepRunConfig)):
             several = {key: value if isinstance(value, tuple) else (value,) for key, value in values[name]}
             groups[name] = kind(**{key: several[key] for key in kind.model_fields})
-        return super().starting_from(values | groups)
+        env, run = values['env'], values['run']
+        return super().starting_from(values | groups | dict(levels=env.all_levels, seeds=(run.seed,)))
 
     def choices(self):
         "The values of every setting by its full name, each a list."
@@ -476,7 +483,7 @@ def infer_command(options, say, words): # as of `train_command`
     condition = Condition('infer', 'infer', options.episodes, options.seed, noops, options.sticky)
     games = options.episodes * len(config.env.all_levels)
     with progress_bar('Playing', 'game') as bar:
-        episodes = play_episodes(agent.q_values, config.env, condition,
+        episodes = play_episodes(agent.q_values, config.env, condition, timeout=config.run.game_timeout,
                                  progress=lambda count: bar(count, games))
     sticky, named = 'sticky-' if options.sticky else '', bool(options.level or config.env.levels)
     for count, episode in enumerate(episodes):
@@ -531,7 +538,7 @@ def evaluate_command(options, say, words): # as of `train_command`
     label = 'trained agent' if options.protocol else f'agent of {folder.path.name}'
     with progress_bar('Measuring', 'game') as show:
         results = run_protocol([Player('agent', label, agent.q_values)], config.env, conditions,
-                               progress=show)
+                               progress=show, timeout=config.run.game_timeout)
     headline = results['players'][0]['conditions'][0]
     apart = {} if options.protocol else {key: results[key] for key in ('level', 'levels') if key in results}
     if options.as_json: return say(json.dumps(headline | (results if options.protocol else apart)))
@@ -585,6 +592,8 @@ def bench_command(options, say, words): # as of `train_command`
     "Measure how fast everything is on this machine; store the result, and print it as a table or JSON."
     config, path = Config(options.env, options.agent, options.run), options.out or save_root() / 'bench.json'
     if path.is_dir(): raise ConfigError(f'{path} is a folder; the result needs a file.')
+    if path.exists() and not path.is_file():
+        raise ConfigError(f'{path} is a device or a pipe; the result needs an ordinary file.')
     _make_folder(path.parent)
     with tempfile.TemporaryFile(dir=path.parent): pass
     with keep_signals():

@@ -194,6 +194,7 @@ def bench(config, # `Config`
           rounds=5, # slices of each measurement
           progress=None): # called with a count and its total, if given
     "Measure everything; returns the values by name, the table, and the machine, as plain data."
+    same_work(config)  # raises if the second half could not be
     busy, predicted = load(), predicted_memory(config)
     runner = full_runner(config)
     try:

@@ -150,6 +150,8 @@ def write_atomic(path, # where the file is to stand
     "Write a file so that it is either the old one or the whole new one."
     path = Path(path)
     if isinstance(data, str): data = data.encode()
+    if path.exists() and not path.is_file():              # a device, say, which must not be replaced
+        raise OSError(22, 'it is no ordinary file', str(path))
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
     try:
         with os.fdopen(handle, 'wb') as f:
@@ -310,6 +312,7 @@ def progress_bar(what, # in words, before the bar
                 bars.append(tqdm(desc=what, total=total, unit=unit, leave=False, dynamic_ncols=True,
                                  disable=None))
             bars[0].update(count - bars[0].n)
+            if count >= total: bars[0].close()
     try: yield show
     finally:
         with contextlib.suppress(Exception): bars[0].close()

@@ -45,7 +45,8 @@ def _play_protocol(agent, # `Agent`
         with progress_bar('Searching a blind player', 'frame') as show:
             if rows is None: players, rows = players + baseline_players(config.env, show), []
     with progress_bar('Measuring', 'game') as show:
-        results = run_protocol(players, config.env, conditions, keep, show, make=make)
+        results = run_protocol(players, config.env, conditions, keep, show, make=make,
+                               timeout=config.run.game_timeout)
     results['players'] += rows
     return results, kept
 

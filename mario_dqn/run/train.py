@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['HALF_WRITTEN', 'build_games', 'build_runner', 'split_state', 'part', 'GoOn', 'Checkpointing', 'new_folder', 'clear',
-           'machine_facts', 'changes', 'settle', 'Interrupted', 'run_to_end', 'train', 'tidy', 'lengthen', 'go_on']
+           'machine_facts', 'changes', 'settle', 'Interrupted', 'run_to_end', 'train', 'tidy', 'drop_checkpoints',
+           'lengthen', 'go_on']
 
 # %% ../../nbs/17_train.ipynb #d3577be1
 import contextlib, functools, importlib.metadata, json, os, platform
@@ -250,7 +251,7 @@ def _write_config(folder, # `RunFolder`
     "Write the settings down; a finished run that takes more steps loses what was measured of it."
     if folder.config.exists():
         refuse_links(folder.path.resolve())
-        if load_config(folder.config).run.steps != config.run.steps:
+        if stage(folder) in ('measuring', 'finished'):
             # first: whoever finds the rest goes on
             for name in ('machine', 'results', 'greedy', 'map'): getattr(folder, name).unlink(missing_ok=True)
     write_atomic(folder.config, to_toml(config))
@@ -323,6 +324,9 @@ def _about(checkpoint, command, machine, origin): # what is kept of a run's begi
         return about, changes(about['machine'], machine)
 
 # %% ../../nbs/17_train.ipynb #ff37573b
+def _write_beginning(folder, about): # of a run that starts from weights, which no file of its holds yet
+    write_atomic(folder.machine, json.dumps(about | dict(outcome='begun')) + '\n')
+
 def _write_machine(runner, folder, about, machine, predicted, started, outcome):
     peaks = peak_memory(), runner.games.peak                  # of both processes; None if one could not tell
     facts = machine | dict(
@@ -368,6 +372,7 @@ def train(config, # `Config`
                 if checkpoint is not None:
                     with _as_config_error(checkpoint.path):
                         different = runner.resume(checkpoint, progress) + different
+                if weights is not None: _write_beginning(folder, about)
                 _write_config(folder, config)
             undo.pop_all()                                    # from here on the end is that of the training
         _say_differences(config, machine, different, say)
@@ -386,7 +391,7 @@ def _say_differences(config, machine, different, say):
 def _finish(runner, folder, outcome): # an interrupt is raised again, with everything saved
     if outcome == 'interrupted':
         raise Interrupted(runner, f' Everything so far is in {folder.path}, and go_on goes on with it.')
-    if not runner.config.run.keep_checkpoint: shutil.rmtree(folder.checkpoints, ignore_errors=True)
+    drop_checkpoints(folder, runner.config)
     if runner.asked is not None:
         raise Interrupted(runner, f' That was its last step; the whole training is in {folder.path}.')
     return runner, outcome
@@ -397,14 +402,17 @@ HALF_WRITTEN = re.compile(r'\.(config\.toml|(best|last)\.npz|(machine|results|gr
                           r'(results|levels)\.png|README\.md)\.[^.]+')
 
 def tidy(folder): # `RunFolder` of a run that was broken off
-    "Remove half-written files, and the checkpoints of a finished training; raises `ConfigError` for a link."
+    "Remove half-written files; raises `ConfigError` for a link."
     refuse_links(folder.path.resolve())
     for path in folder.path.iterdir():
         if HALF_WRITTEN.fullmatch(path.name): path.unlink()
     for path in folder.recordings.glob('.*'):
         if re.fullmatch(r'\.[^.]+\.(mp4|gif)', path.name): path.unlink()
-    if stage(folder) in ('measuring', 'finished') and not load_config(folder.config).run.keep_checkpoint:
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
+
+def drop_checkpoints(folder, # `RunFolder` of a run that is trained
+                     config): # its `Config`
+    "Remove its checkpoints, unless its settings keep them."
+    if not config.run.keep_checkpoint: shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
 # %% ../../nbs/17_train.ipynb #7ebe670e
 def lengthen(folder, # `RunFolder`
@@ -443,14 +451,21 @@ def go_on(folder, # path or `RunFolder` of a run in the stage 'training', or of 
         for sentence in said: say(sentence)
         if steps is not None: config = lengthen(folder, config, checkpoint, steps)
         else: _check_unfinished(folder)
-        if checkpoint is None and folder.metrics.exists():
-            raise ConfigError(f'{folder.path} has no checkpoint to go on from; begin the run anew with '
-                              '--force, or another one in another folder.')
+        if checkpoint is None: _check_nothing_lost(folder)
         tidy(folder)
         if checkpoint is None: say('The run was broken off before its first checkpoint; it begins anew.')
         else: say(f'Going on from step {checkpoint.step:,} of {config.run.steps:,}.')
         return train(config, folder, None, command, started, callbacks, checkpoint, say, layers, make_env,
                      progress)
+
+def _check_nothing_lost(folder): # of a run without a checkpoint
+    if folder.metrics.exists():
+        raise ConfigError(f'{folder.path} has no checkpoint to go on from. If it was finished, its '
+                          'machine.json is missing or damaged; else begin it anew with --force, or another '
+                          'one in another folder.')
+    if folder.machine.exists():
+        raise ConfigError(f'{folder.path} was broken off before its first checkpoint, which would have held '
+                          'the weights that it started from; begin it anew with --path and --force.')
 
 def _check_unfinished(folder):
     if stage(folder) in ('measuring', 'finished'):
