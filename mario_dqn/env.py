@@ -118,6 +118,14 @@ def close(self: MarioEnv):
     "Let go of the console, which is freed when no frame that is being computed and no snapshot needs it."
     self._env = None
 
+# %% ../nbs/02_env.ipynb #c168f167
+@patch(as_prop=True)
+def _is_dying(self: MarioEnv):
+    fell = self._y_viewport > 1
+    # the two bytes say that it is a room of clouds, and that the game is not changing areas
+    if fell: fell = not self.ram[0x0743] and self.ram[0x0772] == 3
+    return fell or self._player_state == 0x0b
+
 # %% ../nbs/02_env.ipynb #abf5627c
 def env_id(level): # world and stage, such as '1-1'
     "The name under which a level is registered with Gymnasium."
@@ -289,10 +297,11 @@ class ShownButtons(gymnasium.Wrapper):
                  env, # an environment with uint8 [size, size] observations
                  actions): # a key of `ACTIONS`
         super().__init__(env)
-        bits = np.array(action_bytes(actions))[:, None] >> np.arange(8) & 1  # [A, 8]
-        side = env.observation_space.shape[0] // 10
-        # [A, side, 8 side]
-        self.strips = np.kron(bits[:, None], np.full((1, side, side), 255)).astype(np.uint8)
+        self.side = env.observation_space.shape[0] // 10
+        self.strips = [self.strip(byte) for byte in action_bytes(actions)]
+
+    def strip(self, byte): # of the buttons that are down; uint8 [side, 8 side]
+        return np.kron(byte >> np.arange(8) & 1, np.full((self.side, self.side), 255)).astype(np.uint8)
 
     def draw(self, observation, strip):
         observation[:strip.shape[0], :strip.shape[1]] = strip
@@ -300,7 +309,9 @@ class ShownButtons(gymnasium.Wrapper):
 
     def reset(self, *, seed=None, options=None):
         observation, info = self.env.reset(seed=seed, options=options)
-        return self.draw(observation, np.zeros_like(self.strips[0])), info
+        snapshot = (options or {}).get('snapshot')
+        byte = snapshot.tape[-1] if snapshot is not None and snapshot.tape else 0
+        return self.draw(observation, self.strip(byte)), info
 
     def step(self, action):
         observation, *rest = self.env.step(action)

@@ -371,12 +371,18 @@ def distinct_paths(episodes): # list of `Episode`
     return len({tuple(episode.positions.tolist()) for episode in episodes})
 
 # %% ../nbs/08_evaluation.ipynb #b8485b6c
+def _are_draws(condition, episodes): # whether they are independent of each other
+    games = {(episode.level, episode.tape) for episode in episodes}
+    # of a player who does not look, and to whom chance does nothing, all games of a level are one
+    alike = len(games) == len({level for level, _ in games}) < len(episodes)
+    # an environment of one's own may keep no tapes
+    return condition.by_chance and not (alike and any(tape for _, tape in games))
+
 def summarise(condition, # a `Condition`
               episodes): # its `Episode`s
     "What a condition showed, as plain numbers; an interval only where the episodes are independent draws."
     cleared = sum(episode.cleared for episode in episodes)
-    drawn = condition.by_chance and (len(episodes) == 1 or len({episode.tape for episode in episodes}) > 1)
-    low, high = wilson_interval(cleared, len(episodes)) if drawn else (None, None)
+    low, high = wilson_interval(cleared, len(episodes)) if _are_draws(condition, episodes) else (None, None)
     scores, xs = [episode.score for episode in episodes], [episode.x for episode in episodes]
     return dict(condition) | dict(
         episodes=len(episodes), cleared=cleared, clear_rate=cleared / len(episodes),
@@ -443,7 +449,7 @@ def run_protocol(players, # list of `Player`
 def _random_run(env, # an environment of `make_env`, at the moment to play on from
                 run, jump, # the numbers of these two actions
                 rng, # a numpy Generator
-                best, # Mario's position
+                best, # Mario's position, and then how far he came from there
                 patience): # agent steps without progress until it is given up
     "Play runs and jumps of random length; returns actions, positions, every fourth snapshot, and the flag."
     actions, positions, moments = [], [], []
@@ -454,10 +460,10 @@ def _random_run(env, # an environment of `make_env`, at the moment to play on fr
             *_, terminated, truncated, info = env.step(action)
             over = terminated or truncated
             actions.append(action)
-            positions.append(info['x_pos'])
+            positions.append(info['distance'])
             moments.append(take_snapshot(env) if len(actions) % 4 == 0 and not over else None)
-            waited = 0 if info['x_pos'] > best else waited + 1
-            best = max(best, info['x_pos'])
+            waited = 0 if info['distance'] > best else waited + 1
+            best = max(best, info['distance'])
             if over or waited >= patience: break
     return actions, positions, moments, bool(info['flag_get'])
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['HALF_WRITTEN', 'build_games', 'build_runner', 'split_state', 'part', 'GoOn', 'Checkpointing', 'new_folder', 'clear',
-           'machine_facts', 'changes', 'settle', 'Interrupted', 'run_to_end', 'train', 'tidy', 'drop_checkpoints',
+           'machine_facts', 'changes', 'settle', 'Interrupted', 'run_to_end', 'train', 'drop_checkpoints', 'tidy',
            'lengthen', 'go_on']
 
 # %% ../../nbs/17_train.ipynb #d3577be1
@@ -388,6 +388,11 @@ def _say_differences(config, machine, different, say):
     for sentence in different: say(sentence)
     if different: say('So the run goes on, but not bit for bit as it would have without the interruption.')
 
+def drop_checkpoints(folder, # `RunFolder` of a run that is trained
+                     config): # its `Config`
+    "Remove its checkpoints, unless its settings keep them."
+    if not config.run.keep_checkpoint: shutil.rmtree(folder.checkpoints, ignore_errors=True)
+
 def _finish(runner, folder, outcome): # an interrupt is raised again, with everything saved
     if outcome == 'interrupted':
         raise Interrupted(runner, f' Everything so far is in {folder.path}, and go_on goes on with it.')
@@ -408,11 +413,6 @@ def tidy(folder): # `RunFolder` of a run that was broken off
         if HALF_WRITTEN.fullmatch(path.name): path.unlink()
     for path in folder.recordings.glob('.*'):
         if re.fullmatch(r'\.[^.]+\.(mp4|gif)', path.name): path.unlink()
-
-def drop_checkpoints(folder, # `RunFolder` of a run that is trained
-                     config): # its `Config`
-    "Remove its checkpoints, unless its settings keep them."
-    if not config.run.keep_checkpoint: shutil.rmtree(folder.checkpoints, ignore_errors=True)
 
 # %% ../../nbs/17_train.ipynb #7ebe670e
 def lengthen(folder, # `RunFolder`

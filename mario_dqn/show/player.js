@@ -674,6 +674,7 @@ class LiveGame {
   }
 
   beginGame() {
+    this.seen?.forEach((sight) => sight.close());
     this.seen = []; // bitmaps of the frames of the observation
     this.decision = 0;
   }
@@ -745,7 +746,8 @@ class LiveGame {
     if (sight) {
       while (this.seen.length < this.about.stack) this.seen.push(sight); // the first frame fills the stack
       this.seen.push(sight);
-      this.seen.shift();
+      const gone = this.seen.shift();
+      if (!this.seen.includes(gone)) gone.close(); // the first frame is in it several times
       this.decision++;
     }
     if (this.decision === 30 && this.model.get('running')) write(this.status, '');
@@ -821,7 +823,7 @@ class LiveGame {
     if (about.human) listenToKeys(this.root, this.canvas, (byte, here) => this.keys(byte, here));
     this.close = () => {
       this.closed = true;
-      this.queue.forEach(({ strip }) => strip.close());
+      this.queue.forEach(({ strip, sight }) => [strip, sight].forEach((bitmap) => bitmap?.close()));
       this.seen.forEach((sight) => sight.close());
       model.off('msg:custom', hear);
       model.off('change:running', change);

@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['COLUMNS', 'LATER_COLUMNS', 'LEVEL_COLUMNS', 'TEXT_COLUMNS', 'GROUND', 'LARGEST_TABLE', 'LONGEST_LINE', 'PANELS',
-           'COLOURS', 'STYLE', 'OUTCOMES', 'BAND', 'FILES', 'PROTOCOL', 'CARD', 'OPTIONAL', 'read_rows', 'smooth',
-           'minute_ticks', 'draw_run', 'level_words', 'flag_position', 'results_plot', 'png', 'Ends', 'areas_of',
-           'ends_of', 'exposure', 'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips', 'death_map',
-           'exposure_map', 'load_json', 'finite', 'table_number', 'percent', 'rate_text', 'players', 'plain',
-           'results_table', 'details_table', 'level_parts', 'levels_table', 'results_text', 'level_rates', 'runs_table',
-           'draw_level_map', 'levels_plot', 'sweep_plot', 'sweep_table', 'duration_text', 'size_text', 'card_training',
-           'card_protocol', 'card_files', 'from_other_weights', 'run_words', 'card_opening', 'model_card',
-           'write_report']
+           'COLOURS', 'STYLE', 'OUTCOMES', 'RED_GREEN_BLUE', 'BAND', 'FILES', 'PROTOCOL', 'CARD', 'OPTIONAL',
+           'read_rows', 'smooth', 'minute_ticks', 'draw_run', 'level_words', 'flag_position', 'results_plot', 'png',
+           'Ends', 'areas_of', 'ends_of', 'exposure', 'ended_in', 'screens', 'most_frequent', 'level_picture', 'strips',
+           'death_map', 'exposure_map', 'load_json', 'finite', 'table_number', 'percent', 'rate_text', 'players',
+           'plain', 'results_table', 'details_table', 'level_parts', 'levels_table', 'results_text', 'level_rates',
+           'runs_table', 'draw_level_map', 'levels_plot', 'sweep_plot', 'sweep_table', 'duration_text', 'size_text',
+           'card_training', 'card_protocol', 'card_files', 'from_other_weights', 'run_words', 'card_opening',
+           'model_card', 'write_report']
 
 # %% ../../nbs/23_report.ipynb #47397f43
 import array, collections, csv, io, itertools, json, math, re, shlex, string
@@ -407,6 +407,8 @@ def most_frequent(values): # whole numbers, [N, M]
     return np.take_along_axis(values, length.argmax(axis=0)[None], axis=0)[0]
 
 # %% ../../nbs/23_report.ipynb #b2909e9f
+RED_GREEN_BLUE = np.array([1 << 16, 1 << 8, 1], np.int32)  # what makes one number of a colour
+
 def level_picture(level, # world and stage
                   *tapes, # bytes of every frame, one tape or several
                   area=None): # its number; the one in which the level begins, if left out
@@ -416,7 +418,8 @@ def level_picture(level, # world and stage
         for where, border, screen in screens(level, tape):
             seen.add(where)
             if area is None: area = where
-            if where == area: kept.setdefault((number, border // 4), (border, screen))
+            if where == area and (number, border // 4) not in kept:
+                kept[number, border // 4] = border, screen.astype(np.int32) @ RED_GREEN_BLUE
     if not seen:
         raise ConfigError('There is no tape to draw the level from, or it is empty; one frame is needed at '
                           'least.')
@@ -424,9 +427,7 @@ def level_picture(level, # world and stage
         others = ', '.join(map(str, sorted(seen)))
         raise ConfigError(f'No tape comes into area {area}; they come into {others}.')
     borders = np.array([border for border, _ in kept.values()])                    # [K]
-    shown = np.stack([screen for _, screen in kept.values()])                      # [K, 208, 256, 3]
-    # [K, 208, 256], a number for each colour
-    colours = shown.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    colours = np.stack([screen for _, screen in kept.values()])                    # [K, 208, 256]
     picture = np.zeros((colours.shape[1], borders.max() + colours.shape[2]), np.int32)
     for x in range(picture.shape[1]):
         seen = np.flatnonzero((borders <= x) & (x < borders + colours.shape[2]))
@@ -551,8 +552,8 @@ def table_number(value, # anything
 # %% ../../nbs/23_report.ipynb #17c9ffce
 def percent(share): # 0 to 1
     "A share as a percentage, which is 0 or 100 only if it really is."
-    text = f'{100 * share:.0f}'
-    return f'{100 * share:.1f}' if text in ('0', '100') and 0 < share < 1 else text
+    texts = (f'{100 * share:.{digits}f}' for digits in range(20))
+    return next((text for text in texts if share in (0, 1) or float(text) not in (0, 100)), f'{100 * share:g}')
 
 def rate_text(condition): # a condition of results.json
     "The clear rate under a condition, in the form that fits it."
@@ -712,7 +713,7 @@ def draw_level_map(axis, # of Matplotlib
     axis.imshow(np.where(np.isnan(grid), 0.0, 1.0), cmap='gray', vmin=-6, vmax=1.2, aspect='auto')
     axis.imshow(np.ma.masked_invalid(grid), cmap='RdYlGn', vmin=-0.3, vmax=1.3, aspect='auto')
     for (stage, world), rate in np.ndenumerate(grid):
-        text = f'{world + 1}-{stage + 1}' + ('' if np.isnan(rate) else f'\n{rate:.0%}')
+        text = f'{world + 1}-{stage + 1}' + ('' if np.isnan(rate) else f'\n{percent(rate)}%')
         axis.text(world, stage, text, ha='center', va='center', fontsize=8)
     axis.set(xticks=[], yticks=[])
 
@@ -893,8 +894,10 @@ def card_opening(level, # that it plays, None if unknown
     agent = next((p for p in results['players'] if p.get('name') == 'agent'), dict(conditions=[]))
     sticky = next((c for c in agent['conditions'] if c['name'] == 'sticky'), {})
     if finite(sticky.get('clear_rate')) is not None:
-        games = table_number(sticky.get('episodes'))
-        text += f' With sticky actions it reached the flag in {rate_text(sticky)} of {games} games.'
+        games = finite(sticky.get('episodes'))
+        text += (f' The one game with sticky actions was {rate_text(sticky)}.' if games == 1 else
+                 f' With sticky actions it reached the flag in {rate_text(sticky)} of {table_number(games)} '
+                 'games.')
     return text
 
 # %% ../../nbs/23_report.ipynb #40fd5a27
