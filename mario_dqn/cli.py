@@ -198,7 +198,8 @@ def _measure_run(folder, # `RunFolder` with trained weights
     try:
         if 'settings' in machine: check_settings(machine['settings'], config, machine['steps'])
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f'{folder.machine} is damaged: {one_line(error)} ({type(error).__name__}).') from None
+        what = f'{one_line(error)} ({type(error).__name__})'
+        raise ConfigError(f'{folder.machine} is damaged: {what}.') from None
     say('Measuring the best weights …')
     try: say(measure(folder, say))
     except KeyboardInterrupt as interrupt:

@@ -153,6 +153,23 @@ def test_a_finished_run_that_kept_it_becomes_longer(here, tmp_path):
     machine = json.loads((tmp_path / 'kept' / 'machine.json').read_text())
     assert (machine['steps'], machine['outcome']) == (400, 'finished') and (tmp_path / 'kept' / 'results.json').exists()
 
+def test_a_run_whose_weights_are_the_start_is_not_written_over(here, run):
+    done = here('train', *SHORT, '--path', run.path, '--out', run.path, '--force')
+    assert done.returncode == 2 and 'holds the weights to start from' in done.stderr and run.best.exists()
+
+def test_a_sweep_has_the_levels_and_the_seed_of_its_file(tmp_path):
+    (tmp_path / 'two.toml').write_text(to_toml(with_values(Config(), {'env.levels': ('1-2', '2-1'), 'run.seed': 7})))
+    options, _ = parse(['sweep', '--config', str(tmp_path / 'two.toml')])
+    assert (options.levels, options.seeds) == (('1-2', '2-1'), (7,))
+    options, _ = parse(['sweep', '--config', str(tmp_path / 'two.toml'), '--levels', '3-1'])
+    assert (options.levels, options.seeds) == (('3-1',), (7,))
+
+def test_a_benchmark_that_could_not_end_does_not_begin(here, tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    assert 'a device or a pipe' in here('bench', '--out', 'pipe').stderr
+    done = here('bench', '--agent.replay_capacity', 600, '--agent.learning_starts', 64, '--out', 'bench.json')
+    assert done.returncode == 2 and 'must be at most' in done.stderr and not (tmp_path / 'bench.json').exists()
+
 def test_settings_with_parts_of_a_run_in_python_are_refused(here, tmp_path):
     (tmp_path / 'mine.toml').write_text('run.own_parts = "layers=mine"')
     done = here('train', '--config', 'mine.toml', '--out', 'out')

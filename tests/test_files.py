@@ -39,3 +39,8 @@ def test_everything_of_a_checkpoint_is_on_the_disk_before_it_has_its_name_and_th
     assert Path(segment).parent == place / 'frames' and disk.pop(0).startswith(f'{segment} → {place}/frames/')
     assert disk == [f'{place}/frames', f'{partial}/state.json', f'{partial}/arrays.npz', f'{partial}/parity.bin', f'{partial}/manifest.json', f'{partial}',
                     f'{partial} → {target}', f'{place}']
+
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    with pytest.raises(OSError, match='no ordinary file'): write_atomic(tmp_path / 'pipe', 'text')
+    assert (tmp_path / 'pipe').is_fifo() and len(os.listdir(tmp_path)) == 1

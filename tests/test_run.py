@@ -72,6 +72,15 @@ def test_a_kept_checkpoint_makes_a_finished_run_longer_exactly(short, tmp_path):
     assert runner.step == 600 and load_config(folder.config).run.steps == 600
     for name in ('metrics', 'episodes', 'evaluations', 'last', 'best'): assert getattr(folder, name).read_bytes() == getattr(RunFolder(tmp_path / 'whole'), name).read_bytes(), name
 
+def test_a_run_becomes_longer_with_the_checkpoint_that_it_kept_whatever_its_settings_say_now(short, tmp_path):
+    folder, seen = RunFolder(tmp_path / 'run'), []
+    train(with_values(short, {'run.keep_checkpoint': True}), folder.path, say=quiet)
+    folder.config.write_text(to_toml(with_values(load_config(folder.config), {'run.keep_checkpoint': False, 'run.steps': 500})))
+    class Look(Callback):
+        def start(self, runner): seen.append(stage(folder))
+    runner, _ = go_on(folder, steps=500, callbacks=[Look()], say=quiet)
+    assert runner.step == 500 and seen == ['training'] and not folder.checkpoints.exists()
+
 def test_what_is_refused_changes_nothing_of_a_finished_run(short, tmp_path):
     folder = RunFolder(tmp_path / 'run')
     train(with_values(short, {'run.keep_checkpoint': True}), folder.path, say=quiet)

@@ -130,6 +130,19 @@ def test_a_file_of_the_machine_that_cannot_be_read_means_that_the_training_is_no
     folder.machine.write_text('[' * 100_000)
     assert stage(folder) == 'training'
 
+def test_a_run_with_rows_but_without_checkpoint_may_have_lost_what_says_that_it_was_finished(folder):
+    folder.metrics.write_text('step\n')
+    with pytest.raises(ConfigError, match='machine.json is missing or damaged'): go_on(folder, say=quiet)
+
+def test_a_run_from_weights_that_ends_before_its_first_checkpoint_does_not_begin_anew_with_others(short, tmp_path, monkeypatch):
+    def killed(*arguments): raise KeyboardInterrupt
+    monkeypatch.setattr(training, 'run_to_end', killed)
+    for name, weights in (('from weights', build_agent(short).weights()), ('anew', None)):
+        with pytest.raises(KeyboardInterrupt): train(short, tmp_path / name, weights, say=quiet)
+    monkeypatch.undo()
+    with pytest.raises(ConfigError, match='the weights that it started from'): go_on(tmp_path / 'from weights', say=quiet)
+    assert go_on(tmp_path / 'anew', say=quiet)[1] == 'finished'
+
 def test_what_was_about_to_be_written_is_removed_and_nothing_else(tmp_path):
     swept = RunFolder(tmp_path)
     swept.recordings.mkdir()

@@ -80,7 +80,8 @@ def read_protocol(folder): # `RunFolder`
     text = read_text(folder.results, 'JSON')
     try: return {condition['name']: condition for condition in json.loads(text)['players'][0]['conditions']}
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise ConfigError(f'{folder.results} is damaged: {one_line(error)} ({type(error).__name__}).') from None
+        what = f'{one_line(error)} ({type(error).__name__})'
+        raise ConfigError(f'{folder.results} is damaged: {what}.') from None
 
 def is_shared(mark): # path of a file and the text in it
     "Whether this machine sees the folder of the sweep."

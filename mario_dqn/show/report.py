@@ -553,7 +553,8 @@ def table_number(value, # anything
 def percent(share): # 0 to 1
     "A share as a percentage, which is 0 or 100 only if it really is."
     texts = (f'{100 * share:.{digits}f}' for digits in range(20))
-    return next((text for text in texts if share in (0, 1) or float(text) not in (0, 100)), f'{100 * share:g}')
+    exact = (text for text in texts if share in (0, 1) or float(text) not in (0, 100))
+    return next(exact, f'{100 * share:g}')
 
 def rate_text(condition): # a condition of results.json
     "The clear rate under a condition, in the form that fits it."
