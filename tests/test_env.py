@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from mario_dqn.settings import EnvConfig, LEVELS, LOST_LEVELS
-from mario_dqn.env import FrameSkip, JoypadActions, JoypadTape, MarioEnv, StuckLimit, make_env, replay_tape, snapshot_of, take_snapshot, tape
+from mario_dqn.env import FrameSkip, JoypadActions, JoypadTape, MarioEnv, NewGround, StuckLimit, make_env, replay_tape, snapshot_of, take_snapshot, tape
 from mario_dqn.run.state import env_state, restore_env
+
+from house import ROOT
 
 PLAYING, CLEARED, WORLD, STAGE = 0x0770, 2, 0x075f, 0x075c  # places in the memory of the console
 
@@ -152,16 +154,27 @@ def test_a_game_goes_on_with_the_ground_that_it_knew():
     assert max(rewards[:3]) <= 0 < max(rewards)                                         # what was left is worth nothing, and then new ground
 
 
-def test_the_largest_x_of_an_episode_counts_each_area():
-    env = make_env(EnvConfig(sticky=0.0, noop_max=0))
-    _, info = env.reset(seed=0)
-    assert (info['area'], info['distance'], info['x_pos']) == (37, 40, 40)
-    levels = {level: MarioEnv(level) for level in ('1-2', '2-2', '8-4')}
-    for level, game in levels.items():
-        game.reset()
-        levels[level] = game.area
+def test_levels_begin_in_areas_of_their_own():
+    begun = {}
+    for level in ('1-1', '1-2', '2-2', '8-4'):
+        game = MarioEnv(level)
+        begun[level] = game.reset()[1]['area']
         game.close()
-    assert len({37, *levels.values()}) == 4                                             # underground, under water, a castle
+    assert begun['1-1'] == 37 and len(set(begun.values())) == 4                         # underground, under water, a castle
+
+def test_an_area_that_is_new_counts_one_pixel_and_what_was_gained_before_stays():
+    buttons = json.loads((ROOT / 'experiments/clear_tapes.json').read_text())['2-2']['run']
+    env = NewGround(MarioEnv('2-2'))
+    _, before = env.reset()
+    changes, over = [], False
+    for byte in np.repeat(list(bytes.fromhex(buttons)), 4).tolist():
+        if over: break
+        *_, over, _, after = env.step(byte)
+        assert after['distance'] >= before['distance']
+        if after['area'] != before['area']: changes.append((before['x_pos'], after['x_pos'], after['distance'] - before['distance']))
+        before = after
+    env.close()
+    assert over and changes == [(3011, 2872, 1)] and before['distance'] == 3301          # out of the water, to the flag of the first level at 3,161
 
 
 @pytest.mark.parametrize('level', [level if level in ('1-1', '2-2', '8-4', 'lost-3-3') else pytest.param(level, marks=pytest.mark.full) for level in LEVELS + LOST_LEVELS])

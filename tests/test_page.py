@@ -21,5 +21,5 @@ def test_the_page_is_a_module_without_a_mistake(tmp_path):
 @pytest.mark.parametrize('file', FILES, ids=lambda file: file.name)
 def test_prettier_would_change_nothing(file):
     try: subprocess.run([*PRETTIER, '--version'], capture_output=True, timeout=60, check=True)
-    except subprocess.SubprocessError: pytest.skip('prettier cannot be fetched')
+    except (OSError, subprocess.SubprocessError): pytest.skip('prettier cannot be fetched')
     run(*PRETTIER, '--check', file)

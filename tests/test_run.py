@@ -13,8 +13,9 @@ from mario_dqn.run.files import RunFolder, load_config
 from mario_dqn.env import make_env
 from mario_dqn.show.live import LiveTraining
 from mario_dqn.network import keras
-from mario_dqn.runner import Callback
-from mario_dqn.run.train import Interrupted, go_on, stage, train
+from mario_dqn.runner import Callback, Metrics
+from mario_dqn.run.train import Interrupted, build_runner, go_on, stage, train
+from mario_dqn.run.callbacks import CsvLog
 from test_games import corridor
 
 
@@ -91,6 +92,21 @@ def test_what_is_refused_changes_nothing_of_a_finished_run(short, tmp_path):
     with pytest.raises(ConfigError, match='agent.n_step was 3 and is 5'): go_on(folder, steps=600, say=quiet)
     assert folder.config.read_text() == edited and stage(folder) == 'finished' and folder.greedy.exists()
     folder.config.write_text(whole)
+
+def test_a_table_that_was_cut_leaves_a_finished_run_as_it_was(short, tmp_path):
+    folder = RunFolder(tmp_path / 'run')
+    train(with_values(short, {'run.keep_checkpoint': True}), folder.path, say=quiet)
+    before, whole = folder.machine.read_bytes(), folder.metrics.read_bytes()
+    folder.metrics.write_bytes(whole[:-9])
+    with pytest.raises(ConfigError, match='is shorter than it was'): go_on(folder, steps=600, say=quiet)
+    assert stage(folder) == 'measuring' and folder.machine.read_bytes() == before and load_config(folder.config).run.steps == 400
+
+def test_a_runner_that_takes_more_steps_later_writes_its_tables_on(short, tmp_path):
+    folder = RunFolder(tmp_path)
+    runner = build_runner(short, [Metrics(), CsvLog(folder)])
+    for steps in (200, 400): runner.fit(steps)
+    runner.games.close()
+    assert [int(row['step']) for row in rows(folder.metrics)] == [100, 200, 300, 400]
 
 def test_callbacks_that_are_refused_leave_no_run(short, tmp_path):
     for wrong in ([Counter(), Counter()], [StopAt(1)] * 2):
@@ -247,7 +263,7 @@ def test_own_network_and_own_wrapper_in_a_whole_run(short, tmp_path):
 def test_an_environment_that_is_no_mario_is_learned_in_a_whole_run(short, tmp_path):
     config = with_values(short, {'run.steps': 800, 'run.eval_interval': 400, 'env.sticky': 0.0, 'agent.epsilon_steps': 300, 'agent.learning_starts': 64})
     runner, outcome = train(config, tmp_path / 'run', make_env=corridor, say=quiet)
-    assert outcome == 'finished' and runner.agent.online.count_params() > 0
+    assert outcome == 'finished' and runner.agent.updates > 0
     episodes = rows(tmp_path / 'run' / 'episodes.csv')
     assert len(episodes) >= 10 and {row['start'] for row in episodes} == {'level'} and '1' in {row['terminated'] for row in episodes}
 

@@ -130,15 +130,20 @@ def test_a_file_of_the_machine_that_cannot_be_read_means_that_the_training_is_no
     folder.machine.write_text('[' * 100_000)
     assert stage(folder) == 'training'
 
+@pytest.mark.parametrize('state', [{'best score': np.zeros(3)}, {'levels': np.array(['1-1'])}, {'phase': np.zeros(2, complex)}, {'../x': np.zeros(1)}])
+def test_arrays_that_a_checkpoint_could_not_give_back_are_refused_when_they_are_kept(state):
+    with pytest.raises(ConfigError, match="'mine' has an array that could not be read"): training.split_state('mine', state)
+    assert training.split_state('mine', {'fine/too': np.arange(3), 'plain': 1})[0] == {'plain': 1}
+
 def test_a_run_with_rows_but_without_checkpoint_may_have_lost_what_says_that_it_was_finished(folder):
     folder.metrics.write_text('step\n')
     with pytest.raises(ConfigError, match='machine.json is missing or damaged'): go_on(folder, say=quiet)
 
 def test_a_run_from_weights_that_ends_before_its_first_checkpoint_does_not_begin_anew_with_others(short, tmp_path, monkeypatch):
-    def killed(*arguments): raise KeyboardInterrupt
-    monkeypatch.setattr(training, 'run_to_end', killed)
+    def killed(*arguments): raise SystemExit
+    monkeypatch.setattr(training.Checkpointing, 'start', killed)
     for name, weights in (('from weights', build_agent(short).weights()), ('anew', None)):
-        with pytest.raises(KeyboardInterrupt): train(short, tmp_path / name, weights, say=quiet)
+        with pytest.raises(SystemExit): train(short, tmp_path / name, weights, say=quiet)
     monkeypatch.undo()
     with pytest.raises(ConfigError, match='the weights that it started from'): go_on(tmp_path / 'from weights', say=quiet)
     assert go_on(tmp_path / 'anew', say=quiet)[1] == 'finished'

@@ -138,11 +138,13 @@ class CsvLog(Callback):
                  folder, # `RunFolder`
                  started=None): # time.time() when the process started; now, if None
         self.folder, self.started, self.files = folder, started or time.time(), {}
+        self.begun = set()                                    # the tables that have a first line
 
     def write(self, path, row): # a dictionary; its keys are the first line
         if path not in self.files:
-            self.files[path] = path.open('w', encoding='utf-8', newline='')
-            self.files[path].write(','.join(row) + '\n')
+            self.files[path] = path.open('a' if path in self.begun else 'w', encoding='utf-8', newline='')
+            if path not in self.begun: self.files[path].write(','.join(row) + '\n')
+            self.begun.add(path)
         self.files[path].write(','.join(map(_number_text, row.values())) + '\n')
         self.files[path].flush()
 
@@ -169,7 +171,7 @@ class CsvLog(Callback):
 def state(self: CsvLog):
     "How long the tables are, and the time that passed."
     for file in self.files.values(): os.fsync(file.fileno())
-    sizes = {path.name: path.stat().st_size for path in self.files}
+    sizes = {path.name: path.stat().st_size for path in self.begun}
     return dict(sizes=sizes, seconds=time.time() - self.started)
 
 @patch
@@ -184,7 +186,7 @@ def resume(self: CsvLog, runner, state):
         if not path.exists() or path.stat().st_size < size:
             raise ConfigError(f'{path} is shorter than it was when the checkpoint was written.')
         os.truncate(path, size)
-        self.files[path] = path.open('a', encoding='utf-8', newline='')
+        self.begun.add(path)
 
 # %% ../../nbs/16_callbacks.ipynb #513fceac
 class TensorBoardLog(Callback):

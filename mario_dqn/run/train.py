@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['HALF_WRITTEN', 'build_games', 'build_runner', 'split_state', 'part', 'GoOn', 'Checkpointing', 'new_folder', 'clear',
-           'machine_facts', 'changes', 'settle', 'Interrupted', 'run_to_end', 'train', 'drop_checkpoints', 'tidy',
-           'lengthen', 'go_on']
+           'machine_facts', 'changes', 'settle', 'WriteSettings', 'Interrupted', 'run_to_end', 'train',
+           'drop_checkpoints', 'tidy', 'lengthen', 'go_on']
 
 # %% ../../nbs/17_train.ipynb #d3577be1
 import contextlib, functools, importlib.metadata, json, os, platform
@@ -19,13 +19,14 @@ from ..network import graphics_name, keras, precision_choice, q_layers
 from ..games import GameVector
 from ..runner import Callback, Metrics, Runner, name_callbacks, is_due
 from ..show.film import video_trouble
-from .files import (RunFolder, keep_signals, load_config, set_threads, stage, stop_signals,
-                                 write_atomic)
+from .files import (RunFolder, keep_signals, load_config, read_text, set_threads, stage,
+                                 stop_signals, write_atomic)
 from .state import copy_into
 from .process import GameProcess, peak_memory
 from .cluster import RayGames
 from .checkpoint import (Checkpoints, build_agent, check_own_parts, check_settings,
-                                      lasting_settings, newest_checkpoint, own_parts, refuse_links)
+                                      lasting_settings, newest_checkpoint, own_parts, pack_arrays,
+                                      refuse_links, unpack_arrays)
 from .room import check_room, disk_space, predicted_memory
 from .callbacks import (CheckLearning, CsvLog, FaultLimit, FaultLog, Recordings, SaveWeights,
                                      Selection, TensorBoardLog, check_finite)
@@ -74,6 +75,10 @@ def split_state(name, # of a callback
     except (TypeError, ValueError) as e:
         raise ConfigError(
             f'The state of the callback {name!r} cannot be written as JSON: {one_line(e)}.') from None
+    try: unpack_arrays(pack_arrays({f'callback/{key}': array for key, array in arrays.items()}))
+    except ValueError as e:
+        raise ConfigError(f'The state of the callback {name!r} has an array that could not be read: '
+                          f'{one_line(e)}.') from None
     return plain, arrays
 
 def part(arrays, group): # arrays by name, and the beginning of their names
@@ -246,15 +251,25 @@ def settle(config, # `Config` of a new run
         say(f'Updates compute in {values["agent.precision"]}: {why}.')
     return with_values(config, values)
 
-def _write_config(folder, # `RunFolder`
-                  config): # `Config` with which its run begins or goes on
-    "Write the settings down; a finished run that takes more steps loses what was measured of it."
-    if folder.config.exists():
-        refuse_links(folder.path.resolve())
-        if stage(folder) in ('measuring', 'finished'):
-            # first: whoever finds the rest goes on
-            for name in ('machine', 'results', 'greedy', 'map'): getattr(folder, name).unlink(missing_ok=True)
-    write_atomic(folder.config, to_toml(config))
+# %% ../../nbs/17_train.ipynb #17f00004
+class WriteSettings(Callback):
+    "Writes the settings down as soon as the run has begun, or goes on with all that it had."
+    name, order = 'settings', 6
+    def __init__(self, folder, # `RunFolder`
+                 about): # what is kept of the beginning
+        self.folder, self.about = folder, about
+
+    def start(self, runner):
+        folder = self.folder
+        if folder.config.exists():
+            refuse_links(folder.path.resolve())
+            if stage(folder) in ('measuring', 'finished'):    # it takes more steps than were measured
+                # first: whoever finds the rest goes on
+                for path in (folder.machine, folder.results, folder.greedy, folder.map):
+                    path.unlink(missing_ok=True)
+        elif self.about['origin']:                            # no file of the run holds these weights yet
+            write_atomic(folder.machine, json.dumps(self.about | dict(outcome='begun')) + '\n')
+        write_atomic(folder.config, to_toml(runner.config))
 
 # %% ../../nbs/17_train.ipynb #c46ebd11
 class Interrupted(KeyboardInterrupt):
@@ -324,9 +339,6 @@ def _about(checkpoint, command, machine, origin): # what is kept of a run's begi
         return about, changes(about['machine'], machine)
 
 # %% ../../nbs/17_train.ipynb #ff37573b
-def _write_beginning(folder, about): # of a run that starts from weights, which no file of its holds yet
-    write_atomic(folder.machine, json.dumps(about | dict(outcome='begun')) + '\n')
-
 def _write_machine(runner, folder, about, machine, predicted, started, outcome):
     peaks = peak_memory(), runner.games.peak                  # of both processes; None if one could not tell
     facts = machine | dict(
@@ -352,6 +364,7 @@ def train(config, # `Config`
     "Train and leave a run's files; the runner and 'finished'; raises `Interrupted` and `TrainingError`."
     if not isinstance(config, Config): raise TypeError(f'config is {excerpt(config)}, but must be a Config.')
     folder, say = folder if isinstance(folder, RunFolder) else new_folder(folder), _say_safely(say)
+    if weights is not None: origin = origin or 'weights that were handed over'
     with folder.lock:
         if checkpoint is None and folder.metrics.exists():
             raise ConfigError(f'{folder.path} already holds a run; choose another folder.')
@@ -365,6 +378,7 @@ def train(config, # `Config`
                 machine = machine_facts() | dict(threads=threads, game_threads=config.run.game_threads)
                 about, different = _about(checkpoint, command, machine, origin)
                 own = _choose_callbacks(config, folder, log, Checkpointing(checkpoints, about), make_env, say)
+                own.append(WriteSettings(folder, about))
                 if checkpoint is not None: own.append(GoOn(checkpoint))
                 runner = build_runner(config, [*own, *callbacks], weights, layers, make_env, say)
                 undo.callback(runner.games.close)
@@ -372,8 +386,6 @@ def train(config, # `Config`
                 if checkpoint is not None:
                     with _as_config_error(checkpoint.path):
                         different = runner.resume(checkpoint, progress) + different
-                if weights is not None: _write_beginning(folder, about)
-                _write_config(folder, config)
             undo.pop_all()                                    # from here on the end is that of the training
         _say_differences(config, machine, different, say)
         outcome = run_to_end(runner, checkpoints)
@@ -458,12 +470,16 @@ def go_on(folder, # path or `RunFolder` of a run in the stage 'training', or of 
         return train(config, folder, None, command, started, callbacks, checkpoint, say, layers, make_env,
                      progress)
 
+def _origin(folder): # where the weights that a run began with came from; None if they were random
+    try: return json.loads(read_text(folder.machine, 'JSON')).get('origin')
+    except (ValueError, AttributeError): return None
+
 def _check_nothing_lost(folder): # of a run without a checkpoint
     if folder.metrics.exists():
         raise ConfigError(f'{folder.path} has no checkpoint to go on from. If it was finished, its '
                           'machine.json is missing or damaged; else begin it anew with --force, or another '
                           'one in another folder.')
-    if folder.machine.exists():
+    if _origin(folder):
         raise ConfigError(f'{folder.path} was broken off before its first checkpoint, which would have held '
                           'the weights that it started from; begin it anew with --path and --force.')
 

@@ -72,7 +72,8 @@ def ffmpeg(options, # what stands between input and output on the command line
     command = [imageio_ffmpeg.get_ffmpeg_exe(), '-y', '-v', 'error', *given, '-an', '-threads', '2']
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen([*command, *options, str(target)], stdin=subprocess.PIPE,
-                                   stdout=subprocess.DEVNULL, stderr=words)
+                                   stdout=subprocess.DEVNULL, stderr=words,
+                                   start_new_session=True)    # Ctrl-C is not for it
         try: count = _feed(process, first, frames)
         except BrokenPipeError: pass  # ffmpeg has stopped; its words, below, say why
         except BaseException:

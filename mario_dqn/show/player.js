@@ -468,6 +468,7 @@ class Player {
     this.run(false);
     const { skip, count } = this.about;
     const t = this.decision;
+    if (by > 0 && t === count - 1) return this.seek(this.last); // after the last decision there is one more picture
     const isInside = by < 0 && this.picture > t * skip; // back to the picture of this decision first
     this.seek((isInside ? t : Math.max(0, Math.min(count - 1, t + by))) * skip);
   }
@@ -654,6 +655,9 @@ function listenToKeys(root, screen, change) {
   });
 }
 
+const WAITS = 'The game waits.';
+const NEXT = 'The next one begins.';
+
 class LiveGame {
   constructor(model) {
     this.model = model;
@@ -748,6 +752,7 @@ class LiveGame {
       this.seen.push(sight);
       const gone = this.seen.shift();
       if (!this.seen.includes(gone)) gone.close(); // the first frame is in it several times
+      this.hasNewSight = true;
       this.decision++;
     }
     if (this.decision === 30 && this.model.get('running')) write(this.status, '');
@@ -756,26 +761,30 @@ class LiveGame {
       this.low = Math.min(this.low, ...facts.q);
       this.high = Math.max(this.high, this.value);
     }
+    this.news = facts ?? this.news; // of a picture that is not drawn, too
     if (isVisible) this.draw(picture);
     if (picture.isLast) picture.strip.close();
     if (!picture.over) return;
-    const next = this.about.human && this.model.get('running') ? ' The next one begins.' : '';
+    const next = this.about.human && this.model.get('running') ? ` ${NEXT}` : '';
     write(this.status, `The game is over: ${picture.over}.${next}`);
     this.beginGame();
   }
 
-  draw({ strip, i, byte, sight, facts }) {
+  draw({ strip, i, byte }) {
     const { width, height, bytes } = this.about;
+    const { news } = this;
     const now = performance.now();
     this.context.drawImage(strip, 0, i * height, width, height, 0, 0, width, height);
     this.pressed.show(byte);
     this.times = [...this.times, now].filter((time) => time > now - 1000);
-    if (sight) this.seen.forEach((frame, k) => this.frames.show(k, frame));
-    if (facts?.q) {
-      this.bars.show(facts.q, facts.action, this.low, this.high);
-      this.advice.show(bytes[facts.action]);
+    if (this.hasNewSight) this.seen.forEach((frame, k) => this.frames.show(k, frame));
+    if (news?.q) {
+      this.bars.show(news.q, news.action, this.low, this.high);
+      this.advice.show(bytes[news.action]);
     }
-    if (facts) this.drawFacts(facts);
+    if (news) this.drawFacts(news);
+    this.hasNewSight = false;
+    this.news = null;
     this.shown++;
     Object.assign(this.root.dataset, { pictures: this.shown, rate: this.times.length, byte });
   }
@@ -795,6 +804,7 @@ class LiveGame {
       this.show(this.queue.shift(), this.due < 1 || !this.queue.length);
     }
     if (!this.queue.length) this.due = Math.min(this.due, 1);
+    if (this.root.dataset.here === 'true' && now - this.told > 1000) this.keys(this.byte, true); // still there
     requestAnimationFrame((time) => this.tick(time));
   }
 
@@ -802,7 +812,9 @@ class LiveGame {
 
   keys(byte, here) {
     if (!this.model.get('running')) return;
-    if (here !== (this.root.dataset.here === 'true')) write(this.status, here ? '' : 'The game waits.');
+    this.byte = byte;
+    this.told = performance.now();
+    if (here !== (this.root.dataset.here === 'true')) write(this.status, here ? '' : WAITS);
     this.root.dataset.here = here;
     this.model.send({ kind: 'keys', byte, here });
   }
@@ -811,7 +823,8 @@ class LiveGame {
     if (this.model.get('running')) return;
     this.stop.element.disabled = true;
     this.root.dataset.running = false;
-    if (!this.status.textContent) write(this.status, 'Stopped.');
+    const said = this.status.textContent;
+    if (!said || said === WAITS || said.endsWith(NEXT)) write(this.status, 'Stopped.');
   }
 
   listen() {
@@ -836,6 +849,7 @@ class LiveGame {
     this.changeRunning();
     this.before = performance.now();
     requestAnimationFrame((time) => this.tick(time));
+    if (this.about.human) this.model.send({ kind: 'keys', byte: 0, here: false }); // nor had the page before it
     this.model.send({ kind: 'ready' });
   }
 }

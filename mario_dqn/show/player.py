@@ -205,7 +205,7 @@ def with_level(env_config, # an `EnvConfig`
                level, # world and stage, or None to keep it
                sticky): # probability that a frame repeats the buttons of the frame before
     "Another level and other sticky actions; raises `ConfigError`."
-    return replace(Config(), env=replace(env_config, level=level or env_config.level, sticky=sticky)).env
+    return replace(env_config, level=level or env_config.level, sticky=sticky)
 
 # %% ../../nbs/22_player.ipynb #22f27e56
 def performer(what, # an `Episode`, an `Agent`, or the folder of a run
@@ -478,7 +478,7 @@ class Live(anywidget.AnyWidget):
                  title, # a line above the picture
                  patience=600.0): # seconds without the keyboard after which the game of a person ends
         super().__init__(about=_about_live(title, env_config, agent, human))
-        self.pressed, self.here = 0, not human
+        self.pressed, self.has_keyboard, self.heard = 0, not human, 0.0
         self.last, self.patience = None, patience
         self.ready = threading.Event()
         self.on_msg(self.hear)
@@ -488,8 +488,16 @@ class Live(anywidget.AnyWidget):
 def hear(self: Live, _, message, buffers): # from the page
     "Keep which buttons are down, and whether the page has the keyboard."
     if message.get('kind') == 'keys':
-        self.pressed, self.here = int(message['byte']) & 255, bool(message['here'])
-    if message.get('kind') == 'ready': self.ready.set()
+        self.pressed, self.has_keyboard = int(message['byte']) & 255, bool(message['here'])
+        self.heard = time.monotonic()
+    if message.get('kind') == 'ready':
+        self.begin()                                          # whatever box it is shown in
+        self.ready.set()
+
+@patch(as_prop=True)
+def here(self: Live):
+    "Whether somebody plays: a page that has the keyboard says so each second, until it is closed."
+    return self.has_keyboard and (not self.about['human'] or time.monotonic() - self.heard < 3)
 
 # %% ../../nbs/22_player.ipynb #e54ae94b
 @patch
@@ -508,9 +516,14 @@ def play(self: Live, games):
     finally: self.running = False
 
 @patch
+def begin(self: Live):
+    "Begin to play, if that was not done yet."
+    if not self.thread.ident: self.thread.start()
+
+@patch
 def _ipython_display_(self: Live):
     show_widget(self, self.about['title'])
-    if not self.thread.is_alive() and not self.thread.ident: self.thread.start()
+    self.begin()
 
 # %% ../../nbs/22_player.ipynb #895ecd63
 def watch(agent, # an `Agent` or the folder of a run
