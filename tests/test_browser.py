@@ -406,9 +406,13 @@ def test_a_person_plays_with_the_keyboard(live):
     page.keyboard.up('x')
     page.keyboard.up('ArrowRight')
     assert page.locator('.jp-Notebook .jp-CodeCell').count() == cells                       # JupyterLab takes none of the keys
+    page.wait_for_timeout(3500)
+    assert not rests(root)                                                                  # who presses nothing is still there
     root.evaluate('r => r.blur()')
     assert rests(root)                                                                      # without the keyboard the game waits
     root.locator('button.stop').click()
+    page.wait_for_timeout(1000)
+    assert 'Stopped.' in root.inner_text() and 'The game waits.' not in root.inner_text()
 
 
 def test_two_players_go_together(live):
