@@ -168,6 +168,12 @@ def test_equal_segments_are_one_file_which_counts_once_in_the_parity(twins, numb
     assert len(said) == 1 and 'is missing; it was computed anew' in said[0]
     assert found.segment('0-0')['frames'].tolist() == SAME.tolist() and found.segment('1-0')['frames'].tolist() == OTHER.tolist()
 
+def test_a_state_that_nobody_could_read_again_is_not_written(tmp_path):
+    checkpoints = Checkpoints(tmp_path / 'checkpoints')
+    checkpoints.save(0, {}, {'x': np.zeros(3)}, {'0-0': (0, lambda: {'x': np.zeros(3)})})
+    with pytest.raises(ConfigError, match='and at most 32,000,000 are read; .* step_0000000000, is whole'): checkpoints.save(8, {'x': 'a' * 32_000_001}, {'x': np.zeros(3)}, {'0-0': (1, lambda: {'x': np.ones(3)})})
+    assert newest_checkpoint(checkpoints.path)[0].step == 0
+
 def test_a_disk_that_cannot_read_is_damage_like_any_other(twins, monkeypatch):
     path, files = twins
     digest = hashlib.file_digest

@@ -78,6 +78,7 @@ def test_a_run_becomes_longer_with_the_checkpoint_that_it_kept_whatever_its_sett
     train(with_values(short, {'run.keep_checkpoint': True}), folder.path, say=quiet)
     folder.config.write_text(to_toml(with_values(load_config(folder.config), {'run.keep_checkpoint': False, 'run.steps': 500})))
     class Look(Callback):
+        order = 7                                                                           # after the settings were written
         def start(self, runner): seen.append(stage(folder))
     runner, _ = go_on(folder, steps=500, callbacks=[Look()], say=quiet)
     assert runner.step == 500 and seen == ['training'] and not folder.checkpoints.exists()
