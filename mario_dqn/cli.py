@@ -197,6 +197,7 @@ def _measure_run(folder, # `RunFolder` with trained weights
     machine, config = json.loads(read_text(folder.machine, 'JSON')), load_config(folder.config, saved=True)
     try:
         if 'settings' in machine: check_settings(machine['settings'], config, machine['steps'])
+    except ConfigError: raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f'{one_line(error)} ({type(error).__name__})'
         raise ConfigError(f'{folder.machine} is damaged: {what}.') from None

@@ -153,6 +153,16 @@ def test_a_finished_run_that_kept_it_becomes_longer(here, tmp_path):
     machine = json.loads((tmp_path / 'kept' / 'machine.json').read_text())
     assert (machine['steps'], machine['outcome']) == (400, 'finished') and (tmp_path / 'kept' / 'results.json').exists()
 
+def test_a_trained_run_is_measured_only_with_the_settings_that_it_was_trained_with(here, run, tmp_path):
+    folder = RunFolder(shutil.copytree(run.path, tmp_path / 'copy'))
+    folder.results.unlink()
+    config, machine = folder.config.read_text(), folder.machine.read_text()
+    folder.config.write_text(to_toml(with_values(load_config(folder.config), {'agent.n_step': 5})))
+    assert 'agent.n_step was 3 and is 5' in here('resume', '--path', folder.path).stderr
+    folder.config.write_text(config)
+    folder.machine.write_text(json.dumps(json.loads(machine) | dict(settings=[1])))
+    assert 'machine.json is damaged' in here('resume', '--path', folder.path).stderr and not folder.results.exists()
+
 def test_a_run_whose_weights_are_the_start_is_not_written_over(here, run):
     done = here('train', *SHORT, '--path', run.path, '--out', run.path, '--force')
     assert done.returncode == 2 and 'holds the weights to start from' in done.stderr and run.best.exists()
