@@ -124,9 +124,8 @@ class StartPool:
         failure = self.failures[rng.integers(len(self.failures))]
         begins = failure // WIDEST * WIDEST                     # of its area; the first pixels are the entry
         wanted = max(failure - rng.integers(32, 321), begins + self.spacing - 1)
-        places = {place_of(kept.area, kept.x): kept for kept in self.snapshots.values()}
-        behind = [place for place in places if begins <= place <= wanted]
-        return places[max(behind)] if behind else None
+        behind = [kept for kept in self.snapshots.values() if begins <= place_of(kept.area, kept.x) <= wanted]
+        return max(behind, key=lambda kept: kept.x, default=None)
 
     def add(self, snapshot): # a `Snapshot`, or anything with an `area` and an `x` in pixels
         "Keep a snapshot; it takes the place of the one that lies within the same pixels."
