@@ -194,13 +194,10 @@ def _measure_run(folder, # `RunFolder` with trained weights
     "Measure, and say where everything is; returns the exit code."
     from mario_dqn.run.checkpoint import check_settings
     from mario_dqn.run.measure import measure, report
+    from mario_dqn.run.train import as_config_error
     machine, config = json.loads(read_text(folder.machine, 'JSON')), load_config(folder.config, saved=True)
-    try:
+    with as_config_error(folder.machine):
         if 'settings' in machine: check_settings(machine['settings'], config, machine['steps'])
-    except ConfigError: raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        what = f'{one_line(error)} ({type(error).__name__})'
-        raise ConfigError(f'{folder.machine} is damaged: {what}.') from None
     say('Measuring the best weights …')
     try: say(measure(folder, say))
     except KeyboardInterrupt as interrupt:
