@@ -7,7 +7,7 @@ __all__ = ['Plan', 'plan_runs', 'Outcome', 'collect_files', 'deliver_files', 're
            'carry_out', 'SweepRun', 'Sweep', 'rank_groups', 'rows_text', 'table_row', 'live_table']
 
 # %% ../../nbs/32_sweep.ipynb #e7f805f8
-import contextlib, csv, io, itertools, json, os, sys, time, uuid
+import contextlib, csv, io, itertools, os, sys, time, uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -76,12 +76,11 @@ def read_evaluations(folder): # `RunFolder`
 
 def read_protocol(folder): # `RunFolder`
     "What the protocol found of an agent, by name of the condition; empty if it was not measured."
+    from mario_dqn.show.report import load_json, players      # which needs matplotlib
     if not folder.results.exists(): return {}
-    text = read_text(folder.results, 'JSON')
-    try: return {condition['name']: condition for condition in json.loads(text)['players'][0]['conditions']}
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        what = f'{one_line(error)} ({type(error).__name__})'
-        raise ConfigError(f'{folder.results} is damaged: {what}.') from None
+    results = load_json(folder.results)
+    try: return next(iter(players(results).values()), {})
+    except ConfigError as error: raise ConfigError(f'{folder.results} cannot be used. {error}') from None
 
 def is_shared(mark): # path of a file and the text in it
     "Whether this machine sees the folder of the sweep."
