@@ -160,6 +160,9 @@ def test_levels_begin_in_areas_of_their_own():
         game = MarioEnv(level)
         begun[level] = game.reset()[1]['area']
         game.close()
+    env = make_env(EnvConfig(sticky=0.0, noop_max=0))
+    _, info = env.reset(seed=0)
+    assert (info['area'], info['distance'], info['x_pos']) == (37, 40, 40)
     assert begun['1-1'] == 37 and len(set(begun.values())) == 4                         # underground, under water, a castle
 
 def test_an_area_that_is_new_counts_one_pixel_and_what_was_gained_before_stays():
