@@ -23,11 +23,13 @@ def numbers(path):
 
 def told(seed, folder):
     "What the files of a finished run tell."
-    machine, seconds = json.loads(folder.machine.read_text()), {row['step']: row['seconds'] for row in numbers(folder.timing)}
+    machine = json.loads(folder.machine.read_text())
+    # the last step has a row in timing.csv only if the interval of its rows divides it
+    seconds = {machine['steps']: machine['seconds']} | {row['step']: row['seconds'] for row in numbers(folder.timing)}
     agent = next(player for player in json.loads(folder.results.read_text())['players'] if player['name'] == 'agent')
     return dict(
         seed=seed, processor=machine['processor'], steps=machine['steps'], minutes=round(machine['seconds'] / 60, 1),
-        evaluations=[dict(step=int(row['step']), minutes=round(seconds.get(row['step'], machine['seconds']) / 60, 1), episodes=int(row['episodes']), score_mean=round(row['score_mean'], 1),
+        evaluations=[dict(step=int(row['step']), minutes=round(seconds[row['step']] / 60, 1), episodes=int(row['episodes']), score_mean=round(row['score_mean'], 1),
                           clear_rate=row['clear_rate'], best=int(row['best'])) for row in numbers(folder.evaluations)],
         conditions=[{key: condition[key] for key in CONDITION} for condition in agent['conditions']])
 

@@ -664,6 +664,10 @@ class LiveGame {
     this.about = model.get('about');
     this.queue = []; // pictures that wait for their time
     this.order = Promise.resolve(); // packets are read one after the other
+    this.news = null; // numbers that are not drawn yet
+    this.hasNewSight = false; // whether the frames are not drawn yet
+    this.byte = 0; // the buttons that are down
+    this.told = 0; // when the kernel last heard of them
     this.due = 0; // pictures that may be shown now; 60 more each second
     this.low = 0;
     this.high = 1e-6;
