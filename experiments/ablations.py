@@ -24,7 +24,8 @@ VARIANTS = {
     'longer horizon': {'agent.discount': 0.9, 'agent.reward_scale': 1 / 15},
     'penalty at deaths': {'agent.death_penalty': 0},
 } # what is switched off, and how
-COMMON = {'env.actions': 'right_only', 'agent.discount': 0.95, 'agent.learning_rate': 2.5e-4, 'agent.average_updates': 0}  # the defaults when the table was begun
+COMMON = {'env.actions': 'right_only', 'agent.discount': 0.95, 'agent.learning_rate': 2.5e-4, 'agent.average_updates': 0,
+          'agent.batch_size': 64, 'agent.samples_per_step': 16.0}  # the defaults when the table was begun
 EVERY = 10_000  # agent steps between the rows of a run in the table
 COLUMNS = ['off', 'seed', 'step', 'seconds', 'training_episodes', 'training_score', 'episodes', 'clear_rate', 'score_mean']
 

@@ -2,10 +2,11 @@
 
 Usage: python experiments/averaging.py SEED … [--out FOLDER]
 
-Every run is 250,000 agent steps with the default settings, whose acting weights are kept every 1,000 steps. At each moment the weights
-of that step, and averages over the 5,000 and the 10,000 updates before it, play the same games with sticky actions, on seeds for
-selection which no training uses. The runs lie in FOLDER (default: save/averaging/); the rows of a seed replace those that it had in
-experiments/averaging.csv. Some twenty minutes of training and twelve of games for each seed, on two cores of a recent server.
+Every run is 250,000 agent steps with the default settings, but for updates of 64 transitions, the default when the table was made; its
+acting weights are kept every 1,000 steps. At each moment the weights of that step, and averages over the 5,000 and the 10,000 updates
+before it, play the same games with sticky actions, on seeds for selection which no training uses. The runs lie in FOLDER (default:
+save/averaging/); the rows of a seed replace those that it had in experiments/averaging.csv. Some twenty minutes of training and twelve
+of games for each seed, on two cores of a recent server.
 """
 import argparse, csv, io
 from pathlib import Path
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / 'experiments/averaging.csv'
 STEPS, EVERY = 250_000, 1_000                        # agent steps; four of them bring an update
 MOMENTS = {200_000: 60, 215_000: 40, 230_000: 40, 240_000: 40, 250_000: 60}  # agent steps, and how many games are played
+LARGER = {'agent.batch_size': 64, 'agent.samples_per_step': 16.0}
 AVERAGES = (0, 5_000, 10_000)                        # updates; 0 for the weights of the moment
 SEED = 1234                                          # of the games
 
@@ -82,7 +84,7 @@ def main():
     for seed in arguments.seeds:
         folder = RunFolder(arguments.out / f'seed{seed}')
         if stage(folder) != 'measuring':
-            config = with_values(Config(), {'run.seed': seed, 'run.steps': STEPS, 'run.eval_interval': STEPS, 'agent.average_updates': 0})
+            config = with_values(Config(), {'run.seed': seed, 'run.steps': STEPS, 'run.eval_interval': STEPS, 'agent.average_updates': 0} | LARGER)
             train(config, new_folder(folder, force=folder.config.exists()), callbacks=[Keep(folder.path / 'kept')])
         store(list(measure(seed, folder)))
 

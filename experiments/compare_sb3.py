@@ -1,17 +1,16 @@
 """Measures the DQN of Stable-Baselines3 against ours: at the same work, and as each is recommended, after the same half hour.
 
 Usage: python experiments/compare_sb3.py PYTHON [--pairs N] [--seconds S]
-       python experiments/compare_sb3.py PYTHON --half_hour SEED … [--sides ours theirs briefly] [--minutes M]
+       python experiments/compare_sb3.py PYTHON --half_hour SEED … [--sides theirs briefly] [--minutes M]
 
 PYTHON is the interpreter of a virtual environment made for this, apart from the one of the project; the script itself is run by the
 latter. Nothing of the project needs it, and no test runs it. To make it:
 
-1. Make a virtual environment with a Python for which there is a CPU build of PyTorch; 3.11 and later will do.
-2. Install the CPU build of torch in it, then stable-baselines3, opencv-python-headless, pydantic and tyro, and a version of gymnasium that
-   stable-baselines3 allows.
-3. Install nes-py and gym-super-mario-bros in the versions of constraints.txt, with `--no-deps`; if the Python is older than they ask
-   for, with `--ignore-requires-python` too, and nes-py with `--no-binary nes-py`, so that it is compiled (a C++ compiler is needed).
-   nes-py also needs tqdm and a pyglet older than 2.
+1. Make a virtual environment with Python 3.13.
+2. Install torch in it (a CPU build is far smaller), stable-baselines3, opencv-python-headless, pydantic and tyro, and a version of
+   gymnasium that stable-baselines3 allows.
+3. Install nes-py, gym-super-mario-bros and fastcore in the versions of constraints.txt, with `--no-deps`. nes-py also needs tqdm and a
+   pyglet older than 2.
 
 What is the same on both sides: the game with its whole stack of wrappers, eight games, the network and its number of weights, plain
 DQN in float32 (no dueling, no double, no bins, no normalisation, one step, uniform sampling), batches of 32, 8 samples for each agent
@@ -20,16 +19,17 @@ cores. What differs is what each makes of it: there a process for each game, and
 process with two threads for all games, and Keras with one thread. The sides take turns, each in a fresh process, and the medians are
 compared. Nothing else should run meanwhile.
 
-With --half_hour each side trains for 30 minutes with the settings that it recommends itself, alone on the same two cores: ours with its
-defaults; theirs with those that rl-zoo3 has for Atari (hyperparams/dqn.yml of DLR-RM/rl-baselines3-zoo at 22e3ff2, of April 2026), its clipped rewards
-and Nature network included. Of Atari's wrappers only those remain that our game has, too: frame skip, size, stack and actions are ours.
-Eight games in processes of their own take one step each where rl-zoo3 has one game that takes eight, so two updates follow in the place
-of one every four steps. `briefly` are their settings with the two times that
-were made for ten million steps shortened in proportion to ours: learning begins after 4,000 steps, and exploration has decayed after 30,000.
-All sides play 40 selection games every 50,000 steps, which takes of their time, keep the best weights, and play 100 other games with sticky
-actions at the end. Each row goes to experiments/side_by_side.json as it comes.
+With --half_hour theirs trains for 30 minutes, alone on the same two cores, with the settings that rl-zoo3 has for Atari
+(hyperparams/dqn.yml of DLR-RM/rl-baselines3-zoo at 22e3ff2, of April 2026), its clipped rewards and Nature network included. Of Atari's
+wrappers only those remain that our game has, too: frame skip, size, stack and actions are ours. Eight games in processes of their own
+take one step each where rl-zoo3 has one game that takes eight, so two updates follow in the place of one every four steps. `briefly` are
+their settings with the two times that were made for ten million steps shortened in proportion to ours: learning begins after 4,000 steps,
+and exploration has decayed after 30,000. They play 40 selection games every 50,000 steps, which takes of their time, keep the best
+weights, and play 100 other games with sticky actions at the end. Each row goes to experiments/side_by_side.json as it comes. What ours
+does with its defaults, with the same seeds, the same selection and the same 100 games, is the last row of each seed in
+experiments/half_hour.json.
 """
-import argparse, copy, csv, json, os, statistics, subprocess, sys, tempfile, time
+import argparse, copy, json, os, statistics, subprocess, sys, time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,7 +129,7 @@ def theirs(seconds):
 TABLE = ROOT / 'experiments/side_by_side.json'
 
 class Selected:
-    "The best weights of selection games, by the same games and in the same order for both sides."
+    "The best weights of selection games, the same games and the same order as in a training of ours."
     def __init__(self, seed): self.seed, self.rank, self.weights, self.told = seed, (), None, []
 
     def play(self, step, values, weights): # `values`: a function of observations; `weights`: one that copies the present ones
@@ -154,28 +154,6 @@ def judged(values, steps, updates, took, told):
     numbers, _ = evaluate(values, Selected.config().env, protocol()[0])
     kept = {key: numbers[key] for key in ('episodes', 'cleared', 'clear_low', 'clear_high')} | {key: round(numbers[key], 1) for key in ('x_mean', 'score_mean')}
     return dict(minutes=round(took / 60, 1), steps=steps, updates=updates, **kept, selection=told)
-
-
-def train_ours(seed, seconds):
-    "Our default, for so long."
-    from mario_dqn.settings import Config, with_values
-    from mario_dqn.run.checkpoint import load_agent
-    from mario_dqn.run.train import Interrupted, train
-    from mario_dqn.runner import Callback
-    begun = time.perf_counter()
-    class Until(Callback):
-        def after_step(self, runner, result, epsilon):
-            if time.perf_counter() - begun > seconds: runner.stop('the clock')
-    with tempfile.TemporaryDirectory() as folder:
-        config = with_values(Config(), {'run.seed': seed, 'run.steps': 10_000_000, 'run.record': False})
-        try: train(config, f'{folder}/run', callbacks=[Until()], say=lambda sentence: None)
-        except Interrupted as stopped: runner = stopped.runner
-        took = time.perf_counter() - begun
-        path, told = Path(folder) / 'run/evaluations.csv', []
-        if path.exists():
-            for row in csv.DictReader(path.open()): told.append(dict(step=int(row['step']), clear_rate=float(row['clear_rate']), x_mean=round(float(row['x_mean']), 1)))
-        agent, _ = load_agent(f'{folder}/run', 'best' if told else 'last')
-        return judged(agent.q_values, runner.step, runner.agent.updates, took, told)
 
 
 def train_theirs(seed, seconds, briefly=False):
@@ -211,15 +189,15 @@ def train_theirs(seed, seconds, briefly=False):
     return judged(values, model.num_timesteps, model._n_updates, took, selected.told)
 
 
-TRAININGS = {'ours': train_ours, 'theirs': train_theirs, 'briefly': lambda seed, seconds: train_theirs(seed, seconds, briefly=True)}
+TRAININGS = {'theirs': train_theirs, 'briefly': lambda seed, seconds: train_theirs(seed, seconds, briefly=True)}
 
-def half_hours(pythons, seeds, sides, minutes):
-    "Train every side with every seed; those that are in the table are not trained again."
+def half_hours(python, seeds, sides, minutes):
+    "Train both with every seed; those that are in the table are not trained again."
     rows = json.loads(TABLE.read_text()) if TABLE.exists() else []
     for seed in seeds:
         for side in sides:
             if any((row['side'], row['seed']) == (side, seed) for row in rows): continue
-            row = dict(side=side, seed=seed) | in_process(pythons['ours' if side == 'ours' else 'theirs'], '--side', side, '--train', str(seed), '--minutes', str(minutes))
+            row = dict(side=side, seed=seed) | in_process(python, '--side', side, '--train', str(seed), '--minutes', str(minutes))
             print({key: value for key, value in row.items() if key != 'selection'}, flush=True)
             rows = sorted([*rows, row], key=lambda row: (list(TRAININGS).index(row['side']), row['seed']))
             TABLE.write_text(json.dumps(rows, indent=1) + '\n')
@@ -239,10 +217,10 @@ def main():
     options.add_argument('python', help='the interpreter of the environment with stable-baselines3')
     options.add_argument('--pairs', type=int, default=3, help='how often each side is measured (default 3)')
     options.add_argument('--seconds', type=float, default=20, help='how long, each time (default 20)')
-    options.add_argument('--half_hour', type=int, nargs='+', metavar='SEED', help='train each side with these seeds')
+    options.add_argument('--half_hour', type=int, nargs='+', metavar='SEED', help='train theirs with these seeds')
     options.add_argument('--sides', nargs='+', choices=list(TRAININGS), default=list(TRAININGS), help='of --half_hour')
     options.add_argument('--minutes', type=float, default=30, help='of each training (default 30)')
-    options.add_argument('--side', choices=list(TRAININGS), help=argparse.SUPPRESS)  # for the processes that this one starts
+    options.add_argument('--side', choices=['ours', *TRAININGS], help=argparse.SUPPRESS)  # for the processes that this one starts
     options.add_argument('--train', type=int, help=argparse.SUPPRESS)
     args = options.parse_args()
     pythons, rates = dict(ours=sys.executable, theirs=args.python), dict(ours=[], theirs=[])
@@ -251,7 +229,7 @@ def main():
         found = globals()[args.side](args.seconds) if args.train is None else TRAININGS[args.side](args.train, 60 * args.minutes)
         print(json.dumps(found))
         return
-    if args.half_hour: return half_hours(pythons, args.half_hour, args.sides, args.minutes)
+    if args.half_hour: return half_hours(args.python, args.half_hour, args.sides, args.minutes)
     for pair in range(args.pairs):
         found = {side: in_process(pythons[side], '--side', side, '--seconds', str(args.seconds)) for side in (('ours', 'theirs') if pair % 2 == 0 else ('theirs', 'ours'))}
         same = [(found[side]['weights'], found[side]['updates']) for side in ('ours', 'theirs')]

@@ -1,10 +1,11 @@
 """Trains an agent for each seed for about half an hour with the default settings, and puts what they reach into one small file.
 
-Usage: python experiments/half_hour.py SEED … [--steps N] [--out FOLDER]
+Usage: python experiments/half_hour.py SEED … [--steps N …] [--out FOLDER]
 
-For each seed this is `mario_dqn train --seed SEED --steps N` into FOLDER/seedSEED (default: save/half_hour/), with the final evaluation;
-a run that is finished there is not made again. experiments/half_hour.json takes what the runs' own files tell, and the rows of a seed
-replace those that it had. Two cores and nothing beside them, or the minutes say little.
+For each seed this is `mario_dqn train --seed SEED --steps N` into FOLDER/seedSEED (default: save/half_hour/), with the final evaluation.
+Of several numbers of steps the run has the first, is measured, and goes on to the next, as `mario_dqn resume --steps` does. What is in
+experiments/half_hour.json is not made again; it takes what the runs' own files tell. The minutes are those of the training with its
+selection games, without the final evaluations. Two cores and nothing beside them, or they say little.
 """
 import argparse, csv, json, subprocess, sys
 from pathlib import Path
@@ -28,25 +29,32 @@ def told(seed, folder):
     seconds = {machine['steps']: machine['seconds']} | {row['step']: row['seconds'] for row in numbers(folder.timing)}
     agent = next(player for player in json.loads(folder.results.read_text())['players'] if player['name'] == 'agent')
     return dict(
-        seed=seed, processor=machine['processor'], steps=machine['steps'], minutes=round(machine['seconds'] / 60, 1),
+        seed=seed, processor=machine['processor'], steps=machine['steps'], updates=int(numbers(folder.metrics)[-1]['updates']),
+        minutes=round(machine['seconds'] / 60, 1),
         evaluations=[dict(step=int(row['step']), minutes=round(seconds[row['step']] / 60, 1), episodes=int(row['episodes']), score_mean=round(row['score_mean'], 1),
                           clear_rate=row['clear_rate'], best=int(row['best'])) for row in numbers(folder.evaluations)],
         conditions=[{key: condition[key] for key in CONDITION} for condition in agent['conditions']])
 
 
+def brought(seed, steps, folder):
+    "Train to a number of steps, from the beginning or from where the run stands, and tell what that brought."
+    words = ('resume', '--path') if folder.config.exists() else ('train', '--seed', str(seed), '--run.keep_checkpoint', '--out')
+    subprocess.run([sys.executable, '-m', 'mario_dqn', *words, str(folder.path), '--steps', str(steps)], check=True)
+    return told(seed, folder)
+
+
 def main():
     parser = argparse.ArgumentParser(description='See the first lines of this file.')
     parser.add_argument('seeds', type=int, nargs='+')
-    parser.add_argument('--steps', type=int, default=Config().run.steps)
+    parser.add_argument('--steps', type=int, nargs='+', default=[Config().run.steps])
     parser.add_argument('--out', type=Path, default=ROOT / 'save/half_hour')
     arguments = parser.parse_args()
-    runs = {run['seed']: run for run in json.loads(TABLE.read_text())} if TABLE.exists() else {}
+    runs = {(run['seed'], run['steps']): run for run in json.loads(TABLE.read_text())} if TABLE.exists() else {}
     for seed in arguments.seeds:
-        folder = RunFolder(arguments.out / f'seed{seed}')
-        if not folder.results.exists():
-            subprocess.run([sys.executable, '-m', 'mario_dqn', 'train', '--seed', str(seed), '--steps', str(arguments.steps), '--out', str(folder.path)], check=True)
-        runs[seed] = told(seed, folder)
-        write_atomic(TABLE, json.dumps([runs[seed] for seed in sorted(runs)], indent=1) + '\n')
+        for steps in sorted(arguments.steps):
+            if (seed, steps) in runs: continue
+            runs[seed, steps] = brought(seed, steps, RunFolder(arguments.out / f'seed{seed}'))
+            write_atomic(TABLE, json.dumps([runs[key] for key in sorted(runs)], indent=1) + '\n')
 
 
 if __name__ == '__main__': main()

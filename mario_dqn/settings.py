@@ -299,9 +299,9 @@ class AgentConfig(Settings):
         10.0, ge=1e-6, le=1e6, description='longest gradient; a longer one is scaled down to it')
     huber_delta: float = Field(
         1.0, ge=1e-6, le=1e6, description='TD error from which on the loss of a plain number grows linearly')
-    batch_size: int = Field(64, ge=1, le=4096, description='transitions in an update')
+    batch_size: int = Field(32, ge=1, le=4096, description='transitions in an update')
     samples_per_step: float = Field(
-        16.0, ge=0.01, le=1024.0, description='transitions learned from for each agent step')
+        8.0, ge=0.01, le=1024.0, description='transitions learned from for each agent step')
     target_period: int = Field(10, ge=1, le=1_000_000, description='updates until the target network follows')
     target_mix: float = Field(
         0.02, ge=1e-6, le=1.0,
@@ -544,12 +544,12 @@ PRESETS = dict(
     default={},
     tiny={'env.size': 42, 'agent.filters': (8, 16), 'agent.kernels': (4, 4), 'agent.strides': (3, 2),
           'agent.hidden': 32, 'agent.replay_capacity': 2_000, 'agent.learning_starts': 200,
-          'agent.batch_size': 32, 'agent.samples_per_step': 4.0, 'agent.epsilon_steps': 500, 'run.games': 4,
+          'agent.samples_per_step': 4.0, 'agent.epsilon_steps': 500, 'run.games': 4,
           'run.steps': 1_000, 'run.metrics_interval': 100, 'run.checkpoint_interval': 200,
           'run.eval_interval': 500, 'run.eval_episodes': 2, 'run.final_episodes': 4, 'run.baselines': False,
           'env.stuck_limit': 25},
     gpu={'run.games': 32, 'run.game_threads': 8, 'agent.precision': 'float32', 'agent.batch_size': 256,
-         'agent.learning_rate': 2e-3,
+         'agent.samples_per_step': 16.0, 'agent.learning_rate': 2e-3,
          # counted in updates, of which there are a quarter
          'agent.learning_rate_half': 12_500, 'agent.target_mix': 0.08, 'agent.average_updates': 1_250},
 )

@@ -10,7 +10,7 @@ from mario_dqn.show.report import results_table
 README, NOTES = (path.read_text(encoding='utf-8') for path in (ROOT / 'README.md', shipped_agent().notes))
 RESULTS, MACHINE = (json.loads(path.read_text()) for path in (shipped_agent().results, shipped_agent().machine))
 CONDITIONS = RESULTS['players'][0]['conditions']
-HALF_HOURS, LONGER = (json.loads((ROOT / 'experiments' / name).read_text()) for name in ('half_hour.json', 'two_actions_results.json'))
+HALF_HOURS, LONGER = (json.loads((ROOT / 'experiments' / name).read_text()) for name in ('half_hour_64.json', 'two_actions_results.json'))
 
 
 @pytest.mark.parametrize('line', results_table(RESULTS).splitlines())

@@ -149,7 +149,7 @@ def test_a_value_of_any_kind_is_refused_in_few_words(value):
     assert len(str(error.value)) < 300
 
 @pytest.mark.parametrize('values, words', [
-    ({'agent.learning_starts': 63}, 'at least agent.batch_size, 64'), ({'agent.value_bins': 2}, '0 or at least 3'), ({'agent.value_low': 14.0}, 'below agent.value_high, 14.0'),
+    ({'agent.learning_starts': 31}, 'at least agent.batch_size, 32'), ({'agent.value_bins': 2}, '0 or at least 3'), ({'agent.value_low': 14.0}, 'below agent.value_high, 14.0'),
     ({'agent.kernels': (69, 1, 1)}, 'must fit the 68 pixels'), ({'agent.strides': (1, 1)}, 'need one for each'), ({'agent.replay_capacity': 8_000}, 'at most 3872'),
     ({'agent.replay_capacity': 128, 'agent.learning_starts': 64}, 'at most 1 '), ({'agent.replay_capacity': 120, 'agent.learning_starts': 64}, 'at least 128 for 8 games'),
     ({'agent.filters': (1024,) * 3, 'agent.kernels': (16, 16, 16), 'agent.strides': (1, 1, 1)}, 'at most 50,000,000 are allowed'),
