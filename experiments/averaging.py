@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / 'experiments/averaging.csv'
 STEPS, EVERY = 250_000, 1_000                        # agent steps; four of them bring an update
 MOMENTS = {200_000: 60, 215_000: 40, 230_000: 40, 240_000: 40, 250_000: 60}  # agent steps, and how many games are played
-LARGER = {'agent.batch_size': 64, 'agent.samples_per_step': 16.0}
+LARGER = {'agent.batch_size': 64, 'agent.samples_per_step': 16.0}  # updates, as they were when the table was made
 AVERAGES = (0, 5_000, 10_000)                        # updates; 0 for the weights of the moment
 SEED = 1234                                          # of the games
 

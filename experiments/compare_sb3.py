@@ -19,7 +19,7 @@ cores. What differs is what each makes of it: there a process for each game, and
 process with two threads for all games, and Keras with one thread. The sides take turns, each in a fresh process, and the medians are
 compared. Nothing else should run meanwhile.
 
-With --half_hour theirs trains for 30 minutes, alone on the same two cores, with the settings that rl-zoo3 has for Atari
+With --half_hour their DQN trains for 30 minutes, alone on the same two cores, with the settings that rl-zoo3 has for Atari
 (hyperparams/dqn.yml of DLR-RM/rl-baselines3-zoo at 22e3ff2, of April 2026), its clipped rewards and Nature network included. Of Atari's
 wrappers only those remain that our game has, too: frame skip, size, stack and actions are ours. Eight games in processes of their own
 take one step each where rl-zoo3 has one game that takes eight, so two updates follow in the place of one every four steps. `briefly` are
@@ -217,7 +217,7 @@ def main():
     options.add_argument('python', help='the interpreter of the environment with stable-baselines3')
     options.add_argument('--pairs', type=int, default=3, help='how often each side is measured (default 3)')
     options.add_argument('--seconds', type=float, default=20, help='how long, each time (default 20)')
-    options.add_argument('--half_hour', type=int, nargs='+', metavar='SEED', help='train theirs with these seeds')
+    options.add_argument('--half_hour', type=int, nargs='+', metavar='SEED', help='train their DQN with these seeds')
     options.add_argument('--sides', nargs='+', choices=list(TRAININGS), default=list(TRAININGS), help='of --half_hour')
     options.add_argument('--minutes', type=float, default=30, help='of each training (default 30)')
     options.add_argument('--side', choices=['ours', *TRAININGS], help=argparse.SUPPRESS)  # for the processes that this one starts

@@ -19,8 +19,8 @@ CONDITION = ('name', 'episodes', 'cleared', 'clear_low', 'clear_high', 'score_me
 
 
 def numbers(path):
-    "The rows of a file of a run."
-    with open(path, newline='') as file: return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    "The rows of a file of a run, without empty cells, such as a loss before the first update."
+    with open(path, newline='') as file: return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 def told(seed, folder):
     "What the files of a finished run tell."
@@ -39,7 +39,8 @@ def told(seed, folder):
 def brought(seed, steps, folder):
     "Train to a number of steps, from the beginning or from where the run stands, and tell what that brought."
     words = ('resume', '--path') if folder.config.exists() else ('train', '--seed', str(seed), '--run.keep_checkpoint', '--out')
-    subprocess.run([sys.executable, '-m', 'mario_dqn', *words, str(folder.path), '--steps', str(steps)], check=True)
+    if not folder.results.exists() or json.loads(folder.machine.read_text())['steps'] != steps:
+        subprocess.run([sys.executable, '-m', 'mario_dqn', *words, str(folder.path), '--steps', str(steps)], check=True)
     return told(seed, folder)
 
 
