@@ -73,6 +73,7 @@ def full_runner(config): # `Config`
             runner.replay.add(game, i % runner.agent.action_count, rng.normal(), frames[i % 16], over, False)
             if over: runner.replay.begin(game, frames[0])
     runner.begin()
+    runner.agent.follow()  # only some updates call it, so it is compiled now and not in a slice
     return runner
 
 # %% ../../nbs/30_bench.ipynb #f98742eb
