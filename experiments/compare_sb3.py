@@ -196,7 +196,9 @@ def half_hours(python, seeds, sides, minutes):
     rows = json.loads(TABLE.read_text()) if TABLE.exists() else []
     for seed in seeds:
         for side in sides:
-            if any((row['side'], row['seed']) == (side, seed) for row in rows): continue
+            if any((row['side'], row['seed']) == (side, seed) for row in rows):
+                print(f'{side}, seed {seed} is in {TABLE}; without its row it is trained again.')
+                continue
             row = dict(side=side, seed=seed) | in_process(python, '--side', side, '--train', str(seed), '--minutes', str(minutes))
             print({key: value for key, value in row.items() if key != 'selection'}, flush=True)
             rows = sorted([*rows, row], key=lambda row: (list(TRAININGS).index(row['side']), row['seed']))

@@ -3,9 +3,10 @@
 Usage: python experiments/half_hour.py SEED … [--steps N …] [--out FOLDER]
 
 For each seed this is `mario_dqn train --seed SEED --steps N` into FOLDER/seedSEED (default: save/half_hour/), with the final evaluation.
-Of several numbers of steps the run has the first, is measured, and goes on to the next, as `mario_dqn resume --steps` does. What is in
-experiments/half_hour.json is not made again; it takes what the runs' own files tell. The minutes are those of the training with its
-selection games, without the final evaluations. Two cores and nothing beside them, or they say little.
+Of several numbers of steps the run has the first, is measured, and goes on to the next, as `mario_dqn resume --steps` does. A run
+that is finished there is not made again. experiments/half_hour.json takes what the runs' own files tell, and new rows replace old ones.
+The minutes are those of the training with its selection games, without the final evaluations. Two cores and nothing beside them, or
+they say little.
 """
 import argparse, csv, json, subprocess, sys
 from pathlib import Path
@@ -36,10 +37,14 @@ def told(seed, folder):
         conditions=[{key: condition[key] for key in CONDITION} for condition in agent['conditions']])
 
 
+def measured(folder):
+    "The steps of a finished run, 0 for any other."
+    return json.loads(folder.machine.read_text())['steps'] if folder.results.exists() else 0
+
 def brought(seed, steps, folder):
     "Train to a number of steps, from the beginning or from where the run stands, and tell what that brought."
     words = ('resume', '--path') if folder.config.exists() else ('train', '--seed', str(seed), '--run.keep_checkpoint', '--out')
-    if not folder.results.exists() or json.loads(folder.machine.read_text())['steps'] != steps:
+    if measured(folder) != steps:
         subprocess.run([sys.executable, '-m', 'mario_dqn', *words, str(folder.path), '--steps', str(steps)], check=True)
     return told(seed, folder)
 
@@ -52,9 +57,10 @@ def main():
     arguments = parser.parse_args()
     runs = {(run['seed'], run['steps']): run for run in json.loads(TABLE.read_text())} if TABLE.exists() else {}
     for seed in arguments.seeds:
+        folder = RunFolder(arguments.out / f'seed{seed}')
         for steps in sorted(arguments.steps):
-            if (seed, steps) in runs: continue
-            runs[seed, steps] = brought(seed, steps, RunFolder(arguments.out / f'seed{seed}'))
+            if measured(folder) > steps: continue  # its row was written when the run was there
+            runs[seed, steps] = brought(seed, steps, folder)
             write_atomic(TABLE, json.dumps([runs[key] for key in sorted(runs)], indent=1) + '\n')
 
 
