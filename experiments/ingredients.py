@@ -7,10 +7,11 @@ Every run is a whole training with one thread for the network and one for the ga
 here. Every 25,000 agent steps the weights play 40 games with sticky actions, on the seeds for selection. After each run its rows go to
 experiments/ingredients.csv; rows of other variants and seeds stay. A run whose rows are in the table is not repeated, one that was broken
 off goes on, so the script can be stopped and started again. `--areas` prints a line for each run of the table, with the area under its
-clear rate and the clear rate of the last two evaluations, and the difference to the run that it is to be compared with: `everything` with the
-same seed, and for what was tried on top of half the samples, `half the samples`. A run computes its updates in bfloat16 where the machine
-has instructions for it, which differs in more than last bits; so each row has its precision, and a line says where the two differ. Two
-variants take away what belongs together: the histogram and the normalisation, and the slow target that plays with its slow steps.
+clear rate and the clear rate of the last two evaluations, and the difference to the run that it is to be compared with, of the same seed:
+`half the samples` for what was tried on top of it, `default` for what was left out of the present defaults, and `everything` for the rest.
+The last group computes in float32. The others compute in bfloat16 where the machine has instructions for it, which differs in more than
+last bits; so each row has its precision, and a line says where the two differ. Two variants take away what belongs together: the histogram
+and the normalisation, and the slow target that plays with its slow steps.
 
 Some variants are more than a setting: the functions below put them in the place of parts of the agent, in the process of one run only.
 """
@@ -44,8 +45,12 @@ CHANGES = {
     'no penalty': {'agent.death_penalty': 0.0},
     'float32': {'agent.precision': 'float32'},
 } # what is changed; those of `PATCHES` change code, too
+DEFAULT = CHANGES['float32']  # on every machine the same, and most have no other
+INGREDIENTS = ('no middle starts', 'no average acts', 'no histogram', 'no priorities', 'no penalty', 'no double', 'one step')
 VARIANTS = ({'everything': ALL, 'no double': ALL | CHANGES['no double'], 'half the samples': HALF}
-            | {f'half, {name}': HALF | values for name, values in CHANGES.items()})
+            | {f'half, {name}': HALF | values for name, values in CHANGES.items()}
+            | {'default': DEFAULT} | {f'default, {name}': DEFAULT | CHANGES[name] for name in INGREDIENTS})
+COMPARED = {'half, ': 'half the samples', 'default, ': 'default'}  # beginnings of names, and what those runs are compared with
 
 
 def dropout(rate=0.1):
@@ -153,7 +158,7 @@ def areas():
         seeds = [seed for variant, seed in found if variant == name]
         for seed in seeds:
             area, last = measured((name, seed))
-            other = 'half the samples' if name.startswith('half, ') else 'everything', seed
+            other = next((group for key, group in COMPARED.items() if name.startswith(key)), 'everything'), seed
             usual = measured(other) if other in found else (float('nan'),) * 2
             precision = {found[run][0]['precision'] for run in ((name, seed), other) if run in found}
             print(f'{name:30} seed {seed}  area {area:5.1f} ({area - usual[0]:+5.1f})  last two {last:5.1f} ({last - usual[1]:+5.1f})'
