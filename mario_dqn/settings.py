@@ -386,7 +386,7 @@ class RunConfig(Settings):
         20_000, ge=1, le=1_000_000_000,
         description='agent steps between checkpoints, from which a run can go on')
     eval_episodes: int = Field(
-        40, ge=1, le=10_000, description='episodes of an evaluation during training, on each level')
+        40, ge=1, le=10_000, description='episodes of an evaluation during training; levels share them')
     eval_sticky: float = Field(0.25, ge=0.0, le=0.99, description='sticky actions in these evaluations')
     baselines: bool = Field(
         True, description='measure random, running and blind players too, where there is one level')
