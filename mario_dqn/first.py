@@ -13,7 +13,7 @@ import numpy as np
 def first_loop(env, # its observations are what the networks take; a few discrete actions
                online, # a compiled Keras model: observations to one value for each action
                target, # another one of the same shape, which stays behind
-               discount=0.9, # worth of a reward one step later
+               discount=0.9, # γ, worth of a reward one step later
                epsilon=0.1, # probability of a random action
                batch_size=32, # transitions in an update
                target_period=50, # steps after which the target network follows
@@ -32,6 +32,7 @@ def first_loop(env, # its observations are what the networks take; a few discret
         memory.append((observation, action, reward * reward_scale, following, terminated))
         observation = env.reset()[0] if terminated or truncated else following
 
+        # B transitions, A actions
         batch = [memory[i] for i in rng.integers(len(memory), size=batch_size)]
         observations, actions, rewards, next_observations, over = map(np.array, zip(*batch))
         best = online.predict(next_observations, batch_size=batch_size, verbose=0).argmax(axis=1)  # [B]

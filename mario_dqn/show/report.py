@@ -712,7 +712,7 @@ def draw_level_map(axis, # of Matplotlib
     grid = np.full((4, 8), np.nan)
     for level in rates.keys() & set(LEVELS): grid[int(level[2]) - 1, int(level[0]) - 1] = rates[level]
     axis.imshow(np.where(np.isnan(grid), 0.0, 1.0), cmap='gray', vmin=-6, vmax=1.2, aspect='auto')
-    axis.imshow(np.ma.masked_invalid(grid), cmap='RdYlGn', vmin=-0.3, vmax=1.3, aspect='auto')
+    axis.imshow(np.ma.masked_invalid(grid), cmap='RdYlGn', vmin=-0.6, vmax=1.6, aspect='auto')
     for (stage, world), rate in np.ndenumerate(grid):
         text = f'{world + 1}-{stage + 1}' + ('' if np.isnan(rate) else f'\n{percent(rate)}%')
         axis.text(world, stage, text, ha='center', va='center', fontsize=8)
