@@ -9,7 +9,7 @@ number of coins is odd, which tells of a hidden block that was found, and the co
 maze, which no agent is told. What is found goes to experiments/clear_tapes.json: for each level and set of actions the byte of the joypad
 of each agent step, of four frames, as hexadecimal text. A level that has one is left out. `tests/test_levels.py` plays them.
 
-The set `cheating` has the buttons of `left`, but plays a game in which nothing harms Mario and A lifts him. Its tapes say nothing of what an
+The set `cheating` has the buttons of `every_level`, but plays a game in which nothing harms Mario and A lifts him. Its tapes say nothing of what an
 agent can do; they play every level to its end, for a test of how it ends there, and tell the other searches which cells are the farthest.
 """
 import argparse, json, math, random, time
@@ -22,9 +22,7 @@ from mario_dqn.run.files import write_atomic
 from mario_dqn.settings import expand_levels
 
 FOUND = Path(__file__).with_name('clear_tapes.json')
-CANDIDATES = ACTIONS | dict(down=[*ACTIONS['run'], ['down']], left=[*ACTIONS['run'], ['left', 'B'], ['down']],
-                            wait=[*ACTIONS['run'], ['left', 'B'], ['down'], []])
-CANDIDATES['cheating'] = CANDIDATES['left']
+CANDIDATES = ACTIONS | dict(down=[*ACTIONS['run'], ['down']], wait=[*ACTIONS['every_level'], []], cheating=ACTIONS['every_level'])
 FRAMES = 4                                    # of an agent step
 MAZE, SIZE = (0x06d9, 0x06da), 0x0756         # places in the memory of the console
 

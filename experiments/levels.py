@@ -5,11 +5,13 @@ Usage: python experiments/levels.py RUN …
 
 A RUN is the folder of a finished run, such as those in the folder of a sweep. Its rows go to experiments/levels.csv, one for each level that
 it was trained on: how it was trained, and what its best weights reach under the protocol (100 games with sticky actions, 31 start delays, one
-greedy game). Rows of other runs stay; only those of a run with the same settings, steps and seed are replaced. Without a RUN the table is
-printed, and for each two settings that have runs on the same levels their mean clear rates over these levels.
+greedy game). `origin` is the run whose weights it began with, if it did not begin at random; `weights` is half for an agent that was rounded
+to ship. Rows of other runs stay; only those of a run that agrees in all of this are replaced. Without a RUN the table is printed, and for each two settings that have runs on the same levels their mean clear rates over these levels.
 """
 import argparse, csv, itertools, json
 from pathlib import Path
+
+import numpy as np
 
 from mario_dqn.run.files import RunFolder, load_config, stage, write_atomic
 from mario_dqn.run.sweep import rows_text
@@ -17,7 +19,7 @@ from mario_dqn.settings import KEYS, LEVELS, LOST_LEVELS, Config
 from mario_dqn.show.report import players
 
 TABLE = Path(__file__).with_name('levels.csv')
-TRAINED = ['level', 'trained_on', 'settings', 'steps', 'seed']  # what tells two rows apart
+TRAINED = ['level', 'trained_on', 'settings', 'steps', 'seed', 'origin', 'weights']  # what tells two rows apart
 # always told, since defaults may change; the others only where they are not the defaults
 TOLD = ['env.actions', 'env.reward', 'agent.batch_size', 'agent.samples_per_step', 'agent.munchausen', 'agent.precision']
 # of columns of their own, or without a part in what is learned
@@ -33,6 +35,13 @@ def settings_of(config): # `Config`
     others = [key for key in KEYS if key not in TOLD + SILENT and value(config, key) != value(Config(), key)]
     return ', '.join(f'{key.split(".")[1]} {value(config, key)}' for key in TOLD + others)
 
+def rounded(run): # `RunFolder`
+    "Whether its best weights are in half precision."
+    with np.load(run.best) as arrays: return any(array.dtype == np.float16 for array in arrays.values())
+
+def share(rate): # None where all games were one, so that there is no interval
+    return '' if rate is None else round(rate, 3)
+
 def rows_of(run): # `RunFolder`
     "A row for each level of a finished run."
     config, machine, results = load_config(run.config, saved=True), json.loads(run.machine.read_text()), json.loads(run.results.read_text())
@@ -40,8 +49,9 @@ def rows_of(run): # `RunFolder`
         reached = players(part)['trained agent']
         sticky = reached['sticky']
         yield dict(level=part['level'], trained_on=config.env.level_name, settings=settings_of(config), steps=config.run.steps,
-                   seed=config.run.seed, minutes=round(machine['seconds'] / 60, 1), games=sticky['episodes'], cleared=sticky['cleared'],
-                   clear_low=round(sticky['clear_low'], 3), clear_high=round(sticky['clear_high'], 3), x_mean=round(sticky['x_mean']),
+                   seed=config.run.seed, origin=Path(machine.get('origin') or '').name, weights='half' if rounded(run) else 'full',
+                   minutes=round(machine['seconds'] / 60, 1), games=sticky['episodes'], cleared=sticky['cleared'],
+                   clear_low=share(sticky['clear_low']), clear_high=share(sticky['clear_high']), x_mean=round(sticky['x_mean']),
                    starts=reached['noops']['cleared'], delays=reached['noops']['episodes'], greedy=reached['single']['cleared'])
 
 def read():
@@ -58,7 +68,8 @@ def in_order(row):
 def name_of(row):
     "How a run was trained, but for its levels and its seed."
     many = f', together with others ({row["trained_on"]})' if row['trained_on'] != row['level'] else ''
-    return f'{row["settings"]}, {int(row["steps"]):,} steps{many}'
+    began = f', from {row["origin"]}' if row['origin'] else ''
+    return f'{row["settings"]}, {int(row["steps"]):,} steps{began}{many}' + ', rounded' * (row['weights'] == 'half')
 
 def compare(rows):
     "For each two settings a line with their mean clear rates on the levels that both were trained on."
@@ -82,7 +93,8 @@ def main():
     if new: write_atomic(TABLE, rows_text(rows))
     if not rows: print(f'There are no runs in {TABLE} yet.')
     for row in rows:
-        print(f'{row["level"]:8} {row["cleared"]:>3} of {row["games"]} ({float(row["clear_low"]):.0%} to {float(row["clear_high"]):.0%}), '
+        interval = ' to '.join(f'{float(row[name]):.0%}' if row[name] else '–' for name in ('clear_low', 'clear_high'))
+        print(f'{row["level"]:8} {row["cleared"]:>3} of {row["games"]} ({interval}), '
               f'{row["starts"]:>2} of {row["delays"]} delays, greedy {row["greedy"]}, x {row["x_mean"]:>4}   {name_of(row)}, seed {row["seed"]}')
     for line in compare(rows): print(line)
 

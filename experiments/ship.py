@@ -4,8 +4,8 @@ Usage: python experiments/ship.py RUN
 
 What ships is small, for there may be an agent for each of 32 levels: the settings, the tables of the training, the best weights in half
 precision, what they reach under the protocol, the card, and one short film. Rounded weights are not quite those of the run, so all that is
-said of them is measured with them: the whole protocol is played anew. Notes that a person wrote, of the run or of the agent that shipped before,
-come along, and a line about the rounding is added. Where the rounded weights are clearly worse under sticky actions than those of the run
+said of them is measured with them: the whole protocol is played anew. Players that do not learn are the same for every agent; their rows are those
+of the run. Notes that a person wrote of the run come along, and a line about the rounding is added. Where the rounded weights are clearly worse under sticky actions than those of the run
 (its rate lies above their interval), nothing ships. What lay in save/LEVEL before goes to a folder beside it, which git does not see.
 """
 import argparse, json, os, shutil, tempfile, time
@@ -30,6 +30,10 @@ def sticky(folder):
     agent = next(player for player in json.loads(folder.results.read_text())['players'] if player['name'] == 'agent')
     return next(condition for condition in agent['conditions'] if condition['name'] == 'sticky')
 
+def clearly_worse(after, before): # conditions of sticky games; without chance there is no interval, and the rates are exact
+    high = after['clear_rate'] if after['clear_high'] is None else after['clear_high']
+    return high < before['clear_rate']
+
 def trouble(run, level, place):
     "Why a run cannot ship, in a sentence, or None."
     if stage(run) != 'finished': return f'{run.path} is not a finished run.'
@@ -40,15 +44,19 @@ def pack(run, config, target):
     "Write the weights and tables that ship into an empty folder, and measure the weights."
     for name in KEPT: shutil.copy(getattr(run, name), getattr(target, name))
     save_weights(target.best, load_weights(run.best, config), config, half=True)
-    write_atomic(target.config, to_toml(with_values(config, {'run.record': False}, saved=True)))  # the film is made below
+    quiet = {'run.record': False, 'run.baselines': False}  # the film is made below
+    write_atomic(target.config, to_toml(with_values(config, quiet, saved=True)))
     measure(target)
+    results, others = (json.loads(folder.results.read_text()) for folder in (target, run))
+    results['players'] += [player for player in others['players'] if player['name'] != 'agent']
+    write_atomic(target.results, json.dumps(results, indent=1) + '\n')
     write_atomic(target.config, to_toml(config))
     target.recordings.mkdir()
     write_gif(target.recordings / 'final.gif', frames_of(load_episode(target.greedy)), max_bytes=LARGEST_FILM)
 
-def note(run, earlier, target, before):
-    "Take over what a person wrote, and say what the weights of the run reached."
-    notes = next((folder.notes.read_text() for folder in (run, earlier) if folder.notes.exists()), '')
+def note(run, target, before):
+    "Take over what a person wrote of the run, and say what its weights reached."
+    notes = run.notes.read_text() if run.notes.exists() else ''
     kept = [line for line in notes.splitlines() if not line.startswith(ROUNDED)]
     added = f'{ROUNDED}{before["cleared"]} of {before["episodes"]} games with sticky actions.'
     write_atomic(target.notes, '\n'.join([*kept, *([''] if kept else []), added]) + '\n')
@@ -70,8 +78,8 @@ def main():
         before, after = sticky(run), sticky(target)
         print(f'Level {level}, sticky actions: {before["cleared"]} of {before["episodes"]} games by the weights of the run, '
               f'{after["cleared"]} of {after["episodes"]} by those that ship')
-        if after['clear_high'] < before['clear_rate']: raise SystemExit('Rounding has cost too much; nothing ships.')
-        note(run, place, target, before)
+        if clearly_worse(after, before): raise SystemExit('Rounding has cost too much; nothing ships.')
+        note(run, target, before)
         if place.path.exists(): os.rename(place.path, SAVE / f'{level}-before-{time.time():.0f}')
         os.rename(target.path, place.path)
     write_report(place)  # the card names the folder and its files

@@ -488,7 +488,7 @@ def infer_command(options, say, words): # as of `train_command`
     for count, episode in enumerate(episodes):
         number, level = count % options.episodes, f'{episode.level}-' * named
         film = out / f'{folder.path.resolve().name}-{level}{sticky}{number}.mp4'
-        ending = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'got stuck'
+        ending = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'was stopped'
         say(f'{f"Level {episode.level}, episode" if config.env.levels else "Episode"} {number}: score '
             f'{episode.score:.0f}, x {episode.x}, {ending} after {episode.frames / 60:.1f} seconds.')
         if record:

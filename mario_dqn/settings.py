@@ -199,7 +199,7 @@ class EnvConfig(Settings):
     level_draw: Literal['uniform', 'need'] = Field(
         'uniform', description='how it is drawn: uniform, each as often; need, the more often the more it '
                                'is lost')
-    actions: Literal['right_only', 'simple', 'complex', 'run'] = Field(
+    actions: Literal['right_only', 'simple', 'complex', 'run', 'every_level'] = Field(
         'run', description='set of joypad combinations')
     frame_skip: int = Field(4, ge=1, le=16, description='emulator frames an action is held')
     crop_top: int = Field(

@@ -163,7 +163,10 @@ np.savez('maps.npz', **{m: saliency(m, agent, recording.observation(60), int(epi
 
 WATCH = 'game = watch(agent, env_config=config.env, seed=1, sticky=0.0)\ngame'
 HUMAN = "game = play_human('1-1', agent, config.env)\ngame"
-PAIR = "pair = compare(agent, load_agent(folder, 'last')[0], config.env, seed=1, sticky=0.0, titles=('Best', 'Last'))\npair"
+PAIR = '''
+other = agent.__class__(agent.config, agent.observation_shape, agent.action_count)   # untrained
+pair = compare(agent, other, config.env, seed=1, sticky=0.0, titles=('Best', 'Other'))
+pair'''
 
 # Each picture carries its number, as eleven black or white squares.
 NUMBERED = '''

@@ -1,9 +1,10 @@
 """The table of what runs reach on their levels: what a run gives, and that none is lost."""
-import shutil, sys
+import json, shutil, sys
 
 import pytest
 
 from house import experiment
+from mario_dqn.run.checkpoint import load_weights, save_weights
 from mario_dqn.run.files import RunFolder, load_config, shipped_agent
 from mario_dqn.settings import to_toml, with_values
 
@@ -42,6 +43,25 @@ def test_other_settings_are_another_row_and_the_same_ones_are_not(collect, tmp_p
 
 def test_what_does_not_shape_the_learning_is_the_same_run(collect, tmp_path):
     assert len(collect(shipped_agent().path, another(tmp_path, run_threads=2))[1]) == 1
+
+def test_other_first_weights_and_rounded_ones_are_told_apart(collect, tmp_path):
+    "A run that began with the weights of another is no training from scratch, and what ships is not quite the run."
+    began, rounded = (RunFolder(another(tmp_path, **{key: 2})) for key in ('run_threads', 'run_game_threads'))   # which tells no runs apart
+    began.machine.write_text(json.dumps(json.loads(began.machine.read_text()) | dict(origin='save/1-2')))
+    config = load_config(rounded.config, saved=True)
+    save_weights(rounded.best, load_weights(rounded.best, config), config, half=True)
+    lines, rows = collect(shipped_agent().path, began.path, rounded.path)
+    assert [(row['origin'], row['weights']) for row in rows] == [('', 'full'), ('', 'half'), ('1-2', 'full')]
+    assert sum(', from 1-2, seed' in line for line in lines) == 1 and sum(', rounded, seed' in line for line in lines) == 1
+
+def test_games_that_are_all_one_have_no_interval(collect, tmp_path):
+    folder = RunFolder(another(tmp_path, run_seed=3))
+    results = json.loads(folder.results.read_text())
+    sticky, *_ = (condition for player in results['players'] if player['name'] == 'agent' for condition in player['conditions'])
+    sticky |= dict(clear_low=None, clear_high=None)
+    folder.results.write_text(json.dumps(results))
+    (line,), (row,) = collect(folder.path)
+    assert '90 of 100 (– to –), ' in line and row['clear_low'] == row['clear_high'] == ''
 
 def test_a_folder_without_a_finished_run_is_refused_and_an_empty_table_says_so(collect, tmp_path, capsys):
     with pytest.raises(SystemExit): collect(shipped_agent().path, tmp_path / 'nothing')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mario_dqn.cli import main
-from mario_dqn.env import MarioEnv, make_env
+from mario_dqn.env import MarioEnv, action_bytes, make_env
 from mario_dqn.evaluation import Condition, find_baselines, keep_baselines, play_episodes, protocol
 from mario_dqn.games import GameVector
 from mario_dqn.run.files import RunFolder
@@ -147,6 +147,12 @@ def test_a_tape_that_a_search_has_found_clears_the_level(level, actions):
             over = terminated or truncated
             if over: break
     assert (terminated, truncated, info['flag_get']) == (True, False, True) and game.at_home
+
+def test_every_level_can_be_cleared_with_the_actions_that_are_named_after_that():
+    allowed = {actions: set(action_bytes(actions)) for actions in ('run', 'every_level')}
+    for level in LEVELS:
+        actions, tape = next((actions, TAPES[level][actions]) for actions in allowed if actions in TAPES[level])
+        assert set(bytes.fromhex(tape)) <= allowed[actions] <= allowed['every_level']
 
 def test_every_level_and_three_of_the_lost_ones_have_a_tape_to_their_end():
     cheated = {level for level, tapes in TAPES.items() if 'cheating' in tapes}

@@ -99,7 +99,7 @@ def test_presets_and_their_neighbours_fit():
 
 BAD = {
     'env.level': ('one of 1-1, 1-2', ['9-1', '1-5', '', 11, ['1-1']]),
-    'env.actions': ('one of right_only, simple, complex, run', ['right', 'RIGHT_ONLY', 5]),
+    'env.actions': ('one of right_only, simple, complex, run, every_level', ['right', 'RIGHT_ONLY', 5]),
     'env.frame_skip': ('a whole number from 1 to 16', [0, 17, -4, 4.0, '4', True]),
     'env.crop_top': ('a whole number from 0 to 120', [-1, 121, 3.5]),
     'env.size': ('a whole number from 36 to 240', [35, 241, 10**30, 84.5, [84, 84]]),

@@ -33,8 +33,10 @@ def ship(tmp_path, monkeypatch):
 def test_what_ships_is_small_measured_and_takes_notes_along(run, ship):
     earlier = RunFolder(ship.save / '4-1')
     earlier.path.mkdir()
-    earlier.notes.write_text('The third of three seeds.\n')
+    earlier.notes.write_text('Of the agent before.\n')
+    run.notes.write_text('The third of three seeds.\n')
     ship(run)
+    run.notes.unlink()
     agent, config = load_agent(earlier)
     exact, _ = load_agent(run)
     assert config.env.level == '4-1' and earlier.best.stat().st_size < 0.6 * run.best.stat().st_size
@@ -43,10 +45,10 @@ def test_what_ships_is_small_measured_and_takes_notes_along(run, ship):
     results, = (player for player in json.loads(earlier.results.read_text())['players'] if player['name'] == 'agent')
     assert results['conditions'][0]['name'] == 'sticky' and earlier.greedy.exists()
     card = earlier.card.read_text()
-    assert 'The third of three seeds.' in card and 'rounded to half precision. Those of the run cleared 0 of 1 games' in card
+    assert 'The third of three seeds.' in card and 'Of the agent before' not in card and 'rounded to half precision. Those of the run cleared 0 of 1 games' in card
     assert f'--path {earlier.path} ' in card and 'recordings/final.gif' in card
     before, = (path for path in ship.save.iterdir() if path.name.startswith('4-1-before-'))
-    assert (before / 'notes.md').read_text() == 'The third of three seeds.\n'
+    assert (before / 'notes.md').read_text() == 'Of the agent before.\n'
 
 def test_what_cannot_ship_is_refused_and_nothing_is_touched(run, ship, tmp_path_factory, capsys):
     several = RunFolder(tmp_path_factory.mktemp('runs') / 'several')

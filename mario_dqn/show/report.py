@@ -916,10 +916,12 @@ def model_card(folder): # the run's folder
 
 def _card_values(folder, machine, results):
     name, played = folder.path.resolve().name, bool(results['players'])
-    level = load_config(folder.config, saved=True).env.level_name if folder.config.exists() else None
+    env = load_config(folder.config, saved=True).env if folder.config.exists() else None
+    level = env and env.level_name
     return dict(
         name=plain(name), opening=card_opening(level, machine, results),
         film='recordings/final.gif' if (folder.recordings / 'final.gif').exists() else '',
+        filmed=env.all_levels[0] if env else '',
         results=results_text(results) if played else '', protocol=card_protocol(results) if played else '',
         training=card_training(machine), plot='results.png' if folder.plot.exists() else '',
         notes=read_text(folder.notes, 'notes') if folder.notes.exists() else '',
