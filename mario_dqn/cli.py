@@ -12,7 +12,7 @@ __all__ = ['Place', 'SweepEnv', 'SweepAgent', 'SweepRunConfig', 'COMMANDS', 'may
 
 # %% ../nbs/33_cli.ipynb #6e10da91
 import contextlib, difflib, functools, json, logging, operator, os, shlex
-import signal, subprocess, sys, tempfile, time, traceback, warnings
+import signal, subprocess, sys, time, traceback, warnings
 from pathlib import Path
 from typing import Annotated, Literal, get_origin
 import tyro
@@ -22,8 +22,9 @@ from tyro.conf import arg, subcommand
 from .settings import (AgentConfig, Config, ConfigError, EnvConfig, PRESETS, RunConfig, Settings,
                                 TrainingError, describe, excerpt, expand_levels, limit, one_line, preset,
                                 reason, with_values)
-from .run.files import (FolderLock, RunFolder, byproduct, keep_signals, load_config, progress_bar,
-                                 quiet_stderr, read_text, save_root, shipped_agent, stage, write_atomic)
+from .run.files import (FolderLock, RunFolder, byproduct, check_writable, keep_signals, load_config,
+                                 progress_bar, quiet_stderr, read_text, save_root, shipped_agent, stage,
+                                 write_atomic)
 
 # %% ../nbs/33_cli.ipynb #070447e4
 def _home_or_folder(path): # text or a path, as a person writes it
@@ -177,8 +178,8 @@ def _finish(folder, # `RunFolder`
     try: told(*training())
     except Interrupted as interrupt:
         told(interrupt.runner, 'interrupted')
-        report(folder, say)
         say(f'Everything so far is in {folder.path}\nIt goes on with: {resume_words(folder)}')
+        report(folder, say)
         return 128 + (interrupt.runner.asked or signal.SIGINT)
     return _measure_run(folder, say)
 
@@ -200,11 +201,12 @@ def _measure_run(folder, # `RunFolder` with trained weights
         if 'settings' in machine: check_settings(machine['settings'], config, machine['steps'])
     say('Measuring the best weights …')
     try: say(measure(folder, say))
-    except KeyboardInterrupt as interrupt:
-        report(folder, say)
-        say(f'Interrupted while measuring; the whole training is in {folder.path}')
+    except (KeyboardInterrupt, OSError) as error:
+        say(f'Measuring was broken off; the whole training is in {folder.path}')
         if stage(folder) == 'measuring': say(f'It is measured with: {resume_words(folder)}')
-        return interrupt_code(interrupt)
+        if isinstance(error, OSError): raise
+        report(folder, say)
+        return interrupt_code(error)
     say(f'The run is in {folder.path}; with everything it took {(time.time() - say.began) / 60:.1f} minutes.')
     return 0
 
@@ -215,6 +217,7 @@ def _resume_run(folder, # `RunFolder`
                 steps=None): # agent steps in all, if they are to be others than before
     "Go on with a run where it was broken off, or lengthen it; returns the exit code; raises `ConfigError`."
     load_config(folder.config)  # says what is wrong, if this is no run
+    check_writable(folder.path)
     with folder.lock:
         with keep_signals():
             from mario_dqn.run.callbacks import ProgressBar
@@ -485,6 +488,10 @@ def infer_command(options, say, words): # as of `train_command`
         episodes = play_episodes(agent.q_values, config.env, condition, timeout=config.run.game_timeout,
                                  progress=lambda count: bar(count, games))
     sticky, named = 'sticky-' if options.sticky else '', bool(options.level or config.env.levels)
+    missing = []
+    def miss(words):
+        missing.append(words)
+        say(words)
     for count, episode in enumerate(episodes):
         number, level = count % options.episodes, f'{episode.level}-' * named
         film = out / f'{folder.path.resolve().name}-{level}{sticky}{number}.mp4'
@@ -492,11 +499,12 @@ def infer_command(options, say, words): # as of `train_command`
         say(f'{f"Level {episode.level}, episode" if config.env.levels else "Episode"} {number}: score '
             f'{episode.score:.0f}, x {episode.x}, {ending} after {episode.frames / 60:.1f} seconds.')
         if record:
-            with byproduct('The video', say):
+            with byproduct(f'The video {film}', miss):
                 _make_folder(out)
                 write_video(film, frames_of(episode))
                 say(f'  {film}')
         if options.show: show(frames_of(episode), f'mario_dqn {episode.level}')
+    return 2 * bool(missing)
 
 # %% ../nbs/33_cli.ipynb #f9477bcf
 def _make_folder(path): # a folder
@@ -506,7 +514,8 @@ def _make_folder(path): # a folder
 
 # %% ../nbs/33_cli.ipynb #7647193c
 class EvaluateOptions(AgentOptions):
-    episodes: int = Field(100, ge=1, le=100_000, description='how many')
+    episodes: maybe(Annotated[int, Field(ge=1, le=100_000)], 'N') = Field(
+        None, description='how many; 100, if left out, or 1 where all would be the same')
     sticky: maybe(Annotated[float, Field(ge=0.0, le=0.99)], 'P') = Field(
         None, description='probability that a frame repeats the buttons of the frame before; 0, if left out')
     noops: maybe(Annotated[int, Field(ge=0, le=200)], 'N') = Field(
@@ -526,14 +535,15 @@ def evaluate_command(options, say, words): # as of `train_command`
     agent, config, folder = saved_agent(options)
     from mario_dqn.evaluation import Condition, Player, protocol, run_protocol
     from mario_dqn.show.report import details_table, levels_table, results_text
-    conditions = protocol(options.episodes, options.seed)
+    chance = options.protocol or options.sticky or options.epsilon
+    count = options.episodes or (100 if chance else 1)
+    conditions = protocol(count, options.seed)
     if not options.protocol:
         sticky, noops, epsilon = options.sticky or 0.0, options.noops or 0, options.epsilon or 0.0
         label = ', '.join(words for words in (f'sticky actions {sticky:g}' if sticky else '',
                                               f'ε = {epsilon:g}' if epsilon else '',
                                               f'{noops} frames of delay' if noops else '') if words)
-        conditions = [Condition('one', label or 'greedy', options.episodes, options.seed, noops, sticky,
-                                epsilon)]
+        conditions = [Condition('one', label or 'greedy', count, options.seed, noops, sticky, epsilon)]
     label = 'trained agent' if options.protocol else f'agent of {folder.path.name}'
     with progress_bar('Measuring', 'game') as show:
         results = run_protocol([Player('agent', label, agent.q_values)], config.env, conditions,
@@ -541,9 +551,9 @@ def evaluate_command(options, say, words): # as of `train_command`
     headline = results['players'][0]['conditions'][0]
     apart = {} if options.protocol else {key: results[key] for key in ('level', 'levels') if key in results}
     if options.as_json: return say(json.dumps(headline | (results if options.protocol else apart)))
-    if options.protocol: say(results_text(results))
-    elif 'levels' in results: say(levels_table(results))
-    say(details_table(results))
+    if options.protocol: say(f'{results_text(results).rstrip()}\n\n{details_table(results)}')
+    elif 'levels' in results: say(f'{levels_table(results).rstrip()}\n\n{details_table(results)}')
+    else: say(details_table(results))
 
 # %% ../nbs/33_cli.ipynb #d89c2e62
 class PlotOptions(Options):
@@ -594,7 +604,7 @@ def bench_command(options, say, words): # as of `train_command`
     if path.exists() and not path.is_file():
         raise ConfigError(f'{path} is a device or a pipe; the result needs an ordinary file.')
     _make_folder(path.parent)
-    with tempfile.TemporaryFile(dir=path.parent): pass
+    check_writable(path.parent)
     with keep_signals():
         from mario_dqn.run.bench import bench, bench_text
         from mario_dqn.run.room import available_memory, shortage
@@ -699,6 +709,9 @@ def _refuse(event, # of tyro, for words that it cannot turn into options
                           f'{near(token, COMMANDS, f'there is {", ".join(COMMANDS)}.')}')
     if not token.startswith('-'):
         raise ConfigError(f'{excerpt(token)} belongs to no option of mario_dqn {words[0]}.')
+    flag, _, name = token.partition('.no_' if '.no_' in token else '.no-')
+    if words[0] == 'sweep' and f'{flag}.{name}' in flags_of(options):
+        raise ConfigError(f'In a sweep a setting has one value or more: {flag}.{name} False.')
     raise ConfigError(f'{token[:80]} is not an option of mario_dqn {words[0]}; '
                       f'{near(token, flags_of(options), f"mario_dqn {words[0]} --help lists them.")}')
 
@@ -710,9 +723,16 @@ def _check_levels(words): # of the command line
             raise ConfigError(f'{flag} is without a value, but must be levels such as 1-1, worlds such as '
                               'world-3, or all.')
 
+def _check_filled(words): # of the command line
+    "Raise `ConfigError` for an empty value, as of a variable that a shell does not know: it would be here."
+    for before, word in zip(['', *words], words):
+        if not word: raise ConfigError(f'{before or "A word"} is without a value.')
+        if word.startswith('--') and word.endswith('='): raise ConfigError(f'{word[:-1]} is without a value.')
+
 def parse(words): # of the command line
     "The options that they mean, and the command; raises `ConfigError`, and `SystemExit` after a help text."
     name, first = words[0] if words else '', {}
+    _check_filled(words)
     _check_levels(words)
     with on_parse_error(functools.partial(_refuse, words=words)):
         if name in ('train', 'sweep', 'bench', 'baselines'):  # whose settings start from what other words say

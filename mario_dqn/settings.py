@@ -89,7 +89,8 @@ def _name_unknown(key, # the key that does not exist
                   known): # the keys that do
     "The error for a key that does not exist."
     near = difflib.get_close_matches(str(key)[:80], list(known), 1)
-    hint = f'did you mean {near[0]}?' if near else 'allowed are ' + ', '.join(known) + '.'
+    group = [other for other in known if other.partition('.')[0] == str(key).partition('.')[0]]
+    hint = f'did you mean {near[0]}?' if near else 'allowed are ' + ', '.join(group or known) + '.'
     return ConfigError(f'{key if isinstance(key, str) and len(key) <= 80 else excerpt(key)} is not a '
                        f'setting; {hint}')
 
@@ -104,9 +105,12 @@ def _in_words(group, # a class of `Settings`
     name = what['loc'][0]
     if what['type'] == 'extra_forbidden': return _name_unknown(group.key(name), group.full_names())
     if what['type'] == 'missing': return ConfigError(f'{group.key(name)} is missing.')
-    field = group.model_fields[name]
-    return ConfigError(f'{group.key(name)} is {excerpt(values[name])}, but must be '
-                       f'{describe(field.annotation, field.metadata)}.')
+    field, given = group.model_fields[name], values[name]
+    said = 'is without a value' if isinstance(given, tuple) and not given else f'is {excerpt(given)}'
+    # of any number of values, such as those of a sweep, the one that is wrong
+    if 'one or more' in describe(field.annotation, field.metadata) and len(what['loc']) > 1:
+        said = f'has {excerpt(given[what["loc"][1]])}'
+    return ConfigError(f'{group.key(name)} {said}, but must be {describe(field.annotation, field.metadata)}.')
 
 # %% ../nbs/01_settings.ipynb #74c3f752
 def span(field): # of a group of settings

@@ -277,6 +277,23 @@ def test_a_video_goes_to_save_play(called, run):
     assert code == 0 and out.splitlines()[1] == f'  {film}' and film.stat().st_size > 1000
     shutil.rmtree(film.parent)
 
+def test_a_video_that_cannot_be_made_is_told_and_is_no_success(called, run, tmp_path):
+    (tmp_path / f'{run.path.name}-0.mp4').mkdir()                                             # where the film is to stand
+    code, out, err = called('infer', '--path', run.path, '--out', tmp_path)
+    lines = out.splitlines()
+    assert code == 2 and lines[0].startswith('Episode 0: score ') and lines[1].startswith(f'The video {tmp_path}/{run.path.name}-0.mp4 could not be made: ')
+    assert err == '' and len(lines) == 2
+
+def test_without_chance_one_game_is_enough(called, run):
+    def games(*words): return json.loads(called('evaluate', '--path', run.path, '--json', *words)[1])['episodes']
+    assert games() == games('--noops', 5) == 1 and games('--episodes', 2) == 2
+
+def test_before_each_table_is_an_empty_line(called, run):
+    for words in (['--protocol'], ['--level', '1-1', '1-2']):
+        lines = called('evaluate', '--path', run.path, '--episodes', 1, *words)[1].splitlines()
+        rules = [number for number, line in enumerate(lines) if line.startswith('|---')]      # below the names of the columns
+        assert rules[0] == 1 and len(rules) == 2 and lines[rules[1] - 2] == '' != lines[rules[1] - 3]
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='displays have these names on Linux')
 def test_a_window_needs_a_display(called, run, monkeypatch):
     for name in ('DISPLAY', 'WAYLAND_DISPLAY'): monkeypatch.delenv(name, raising=False)
@@ -360,7 +377,9 @@ def test_a_bad_setting_of_a_run_is_answered_with_one_line(tmp_path, capsys, word
     (['train', '--agent.discuont', '0.9'], 'did you mean --agent.discount?'), (['train', '--sede', '3'], 'did you mean --seed?'), (['plot', '--path', 'x', '--thread', '2'], 'plot --help lists them'), (['trian'], 'did you mean train?'),
     (['infer', '--level', 'lost-4-4'], 'No trained agent for level lost-4-4 ships; there is one for 1-1'), (['evaluate', '--level', 'world-1'], 'names several levels'),
     (['infer', '--gamma'], 'mario_dqn infer --help lists them'), (['fly'], 'there is train, resume'), (['evaluate', 'now'], "'now' belongs to no option"), ([], 'A command is missing'),
-    (['resume'], '--path is missing'), (['train', '--env.size'], 'without a value'), (['train', '--level'], '--level is without a value'), (['infer', '--level', '--seed', '1'], '--level is without a value'), (['train', '--env.level', '1-9'], 'must be levels such as'), (['plot', '--path'], '--path is (), but must be one or more of a path.'), (['train', '--out'], '--out is without a value, but must be a path.'),
+    (['resume'], '--path is missing'), (['train', '--env.size'], 'without a value'), (['train', '--level'], '--level is without a value'), (['infer', '--level', '--seed', '1'], '--level is without a value'), (['train', '--env.level', '1-9'], 'must be levels such as'), (['plot', '--path'], '--path is without a value, but must be one or more of a path.'), (['train', '--out'], '--out is without a value, but must be a path.'),
+    (['train', '--out', ''], '--out is without a value.'), (['plot', '--path='], '--path is without a value.'), ([''], 'A word is without a value.'),
+    (['sweep', '--run.no_record'], 'one value or more: --run.record False.'), (['sweep', '--agent.discount', '0.9', '2'], 'agent.discount has 2.0, but must be one or more of a number'),
     (['resume', '--path'], '--path is without a value, but must be a path.'), (['evaluate', '--path'], 'must be a path'), (['infer', '--seed', '1', '--seed', 'x'], "--seed is 'x', but"),
     (['train', '--set', 'agent.discount=0.95'], 'every setting is a flag'), (['bench', '--force'], 'is not an option of mario_dqn bench'),
     (['train', '--preset', 'tiny', '--config', 'x.toml'], 'only one of them'), (['train', '--run.own_parts', 'x'], 'is not an option'), (['train', '--config', 'old.yaml'], 'No such file'),

@@ -105,7 +105,7 @@ def test_a_damaged_run_does_not_hide_the_others(tmp_path):
     lines = runs_table(tmp_path).splitlines()
     assert len(lines) == 5 and lines[1].startswith('a    damaged: config.toml: agent.discount is 7, but must be')
     assert lines[2].startswith('b?c  damaged: config.toml cannot be read')
-    assert lines[3].split() == ['new', '1-1', '–', '–', '–', '–'] and 'damaged: The results have no' in lines[4]
+    assert lines[3].split() == ['new', '1-1', '–', '–', 'unfinished', '–'] and 'damaged: The results have no' in lines[4]
 
 def test_a_folder_that_is_none_has_no_runs(tmp_path):
     (tmp_path / 'file').write_text('')

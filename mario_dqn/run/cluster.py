@@ -15,7 +15,7 @@ from ..settings import ConfigError, RunConfig, TrainingError, check_value, one_l
 from ..env import env_shapes, make_env
 from ..replay import check_stack
 from ..games import GameFault, Games, GameVector, VectorStep
-from .files import quiet_stderr
+from .files import quiet_stderr, stop_signals
 from .state import merge_pools
 from .process import peak_memory
 
@@ -46,12 +46,10 @@ def _check_reachable(address): # HOST:PORT
                           'ray start --head prints it.') from None
 
 @contextlib.contextmanager
-def _same_signals(): # Ray sets handlers of its own
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try: yield
-    finally:
-        with contextlib.suppress(ValueError):  # only the main thread may do this
-            for number, handler in before.items(): signal.signal(number, handler)
+def _uninterrupted(): # Ray sets handlers of its own, and crashes if Ctrl-C comes while it starts
+    came = []
+    with stop_signals(lambda number, frame: came.append(number)): yield
+    if came: signal.raise_signal(came[0])
 
 # %% ../../nbs/13_cluster.ipynb #91e863ab
 def join_cluster(address=None, # HOST:PORT, or auto; RAY_ADDRESS, if None; without one, Ray begins here
@@ -64,7 +62,7 @@ def join_cluster(address=None, # HOST:PORT, or auto; RAY_ADDRESS, if None; witho
     alone = dict(num_cpus=max(cpus, os.process_cpu_count()), include_dashboard=False,
                  object_store_memory=200_000_000) if address == 'local' else {}
     try:
-        with quiet_stderr(), _same_signals():
+        with quiet_stderr(), _uninterrupted():
             ray.init(address, log_to_driver=False, logging_level='ERROR', **alone)
     except Exception as error:                                # it has many kinds of them
         raise ConfigError(f'The Ray cluster at {address} cannot be joined: {one_line(error)}') from None
@@ -72,7 +70,7 @@ def join_cluster(address=None, # HOST:PORT, or auto; RAY_ADDRESS, if None; witho
 
 def leave_cluster():
     "Forget the cluster, and end it if it was begun here."
-    with quiet_stderr(), _same_signals(): import_ray().shutdown()
+    with quiet_stderr(), _uninterrupted(): import_ray().shutdown()
 
 # %% ../../nbs/13_cluster.ipynb #96cf1f6d
 class SmallStep(NamedTuple):

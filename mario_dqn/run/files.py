@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['read_file', 'read_text', 'load_config', 'FolderLock', 'RunFolder', 'stage', 'project_root', 'save_root',
-           'shipped_agents', 'shipped_agent', 'write_atomic', 'whole_file', 'import_keras', 'quiet_stderr',
-           'threads_in_force', 'set_threads', 'keep_signals', 'stop_signals', 'byproduct', 'progress_bar']
+           'shipped_agents', 'shipped_agent', 'whole_file', 'write_atomic', 'check_writable', 'import_keras',
+           'quiet_stderr', 'threads_in_force', 'set_threads', 'keep_signals', 'stop_signals', 'byproduct',
+           'progress_bar']
 
 # %% ../../nbs/10_files.ipynb #10f00002
 import contextlib, importlib, json, logging, os, signal, stat, subprocess, sys, tempfile
@@ -144,6 +145,25 @@ def shipped_agent(level='1-1'): # the level it was trained on
     others = f'there is one for {", ".join(found)}' if found else 'there is none for any other either'
     raise ConfigError(f'No trained agent for level {level} ships; {others}.')
 
+# %% ../../nbs/10_files.ipynb #d46745ac
+@contextlib.contextmanager
+def whole_file(path): # where the file is to stand
+    "A name beside `path` to write to, with the same ending; renamed to `path` when the block ends well."
+    path, name = Path(path), None
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem}.', suffix=path.suffix)
+        os.close(handle)
+        yield name
+        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
+        os.replace(name, path)
+    except OSError as error:
+        # what is known to a person is the file that was meant
+        if error.errno is None or (name and error.filename not in (None, name)): raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    finally:
+        if name:
+            with contextlib.suppress(FileNotFoundError): os.unlink(name)
+
 # %% ../../nbs/10_files.ipynb #cb4c0cf9
 def write_atomic(path, # where the file is to stand
                  data): # its content, text or bytes
@@ -152,31 +172,17 @@ def write_atomic(path, # where the file is to stand
     if isinstance(data, str): data = data.encode()
     if path.exists() and not path.is_file():              # a device, say, which must not be replaced
         raise OSError(22, 'it is no ordinary file', str(path))
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'wb') as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError): os.unlink(name)
-        raise
+    with whole_file(path) as name, open(name, 'wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
-# %% ../../nbs/10_files.ipynb #d46745ac
-@contextlib.contextmanager
-def whole_file(path): # where the file is to stand
-    "A name beside `path` to write to, with the same ending; renamed to `path` when the block ends well."
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix='.', suffix=path.suffix)
-    os.close(handle)
+# %% ../../nbs/10_files.ipynb #10e00002
+def check_writable(folder): # an existing folder
+    "Try to make a file in a folder; raises `ConfigError` if it cannot be."
     try:
-        yield name
-        os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError): os.unlink(name)
+        with tempfile.TemporaryFile(dir=folder): pass
+    except OSError as e: raise ConfigError(f'{folder} cannot be written: {reason(e)}.') from None
 
 # %% ../../nbs/10_files.ipynb #44d3cf5b
 def import_keras():
@@ -218,7 +224,7 @@ def quiet_stderr():
     with tempfile.NamedTemporaryFile() as sink, _last_words(sink.name):
         os.dup2(sink.fileno(), 2)
         try: yield
-        except BaseException:
+        except (Exception, SystemExit):  # who interrupts asks for no explanation
             os.dup2(kept, 2)
             sink.seek(0)
             os.write(2, sink.read())

@@ -9,7 +9,7 @@ __all__ = ['HALF_WRITTEN', 'build_games', 'build_runner', 'as_config_error', 'sp
 
 # %% ../../nbs/17_train.ipynb #d3577be1
 import contextlib, functools, importlib.metadata, json, os, platform
-import re, shlex, shutil, signal, tempfile, time
+import re, shlex, shutil, signal, time
 import numpy as np
 from fastcore.basics import patch
 from ..settings import (Config, ConfigError, TrainingError, one_line, reason, excerpt, to_toml,
@@ -19,8 +19,8 @@ from ..network import graphics_name, keras, precision_choice, q_layers
 from ..games import GameVector
 from ..runner import Callback, Metrics, Runner, name_callbacks, is_due
 from ..show.film import video_trouble
-from .files import (RunFolder, keep_signals, load_config, read_text, set_threads, stage,
-                                 stop_signals, write_atomic)
+from .files import (RunFolder, check_writable, keep_signals, load_config, read_text,
+                                 set_threads, stage, stop_signals, write_atomic)
 from .state import copy_into
 from .process import GameProcess, peak_memory
 from .cluster import RayGames
@@ -195,7 +195,7 @@ def new_folder(path, # where the run is to lie
         if force:
             refuse_links(folder.path.resolve())
             with folder.lock: clear(folder)
-        with tempfile.TemporaryFile(dir=folder.path): pass
+        check_writable(folder.path)
     except OSError as e: raise ConfigError(f'{folder.path} cannot be written: {reason(e)}.') from None
     return folder
 

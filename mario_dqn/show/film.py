@@ -7,7 +7,7 @@ __all__ = ['H264', 'GIF_SIZES', 'RATE', 'WHOLE', 'frames_of', 'ends', 'ffmpeg', 
            'Film', 'FilmRecorder']
 
 # %% ../../nbs/09_film.ipynb #0f900002
-import itertools, os, subprocess, tempfile
+import itertools, os, re, subprocess, tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +81,11 @@ def ffmpeg(options, # what stands between input and output on the command line
             raise
         finally: in_time = ends(process, timeout)
         if not in_time:
-            raise OSError(f'ffmpeg could not write {target}: it did not end within {timeout} seconds')
+            raise OSError(f'ffmpeg did not end within {timeout} seconds')
         if process.returncode:
             words.seek(0)
-            raise OSError(f'ffmpeg could not write {target}: {words.read().decode(errors="replace").strip()}')
+            first = words.read().decode(errors='replace').strip().partition('\n')[0]
+            raise OSError(f'ffmpeg says: {re.sub(r"^\[.* @ 0x[0-9a-f]*\] ", "", first)}')
     if not os.path.exists(target) or not os.path.getsize(target):
         raise OSError(f'ffmpeg ended well, but has written no {target}')
     return count

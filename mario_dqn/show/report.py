@@ -25,7 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from ..settings import ConfigError, LEVELS, LOST_LEVELS, WORLDS, reason
-from ..run.files import RunFolder, load_config, read_text, save_root, write_atomic
+from ..run.files import RunFolder, load_config, read_text, save_root, stage, write_atomic
 
 # %% ../../nbs/23_report.ipynb #4f4038ca
 COLUMNS = {
@@ -682,8 +682,9 @@ def _run_row(path): # a run's folder
     agent = [p for p in results['players'] if p.get('name') == 'agent']
     sticky = next((c for p in agent for c in p['conditions'] if c['name'] == 'sticky'), {})
     minutes = None if seconds is None else seconds / 60
+    ahead = {} if sticky else dict(training='unfinished', measuring='not measured')
     return [level, table_number(steps), table_number(minutes, 1 if minutes and minutes < 10 else 0),
-            rate_text(sticky), table_number(sticky.get('score_mean'))]
+            ahead.get(stage(folder), rate_text(sticky)), table_number(sticky.get('score_mean'))]
 
 # %% ../../nbs/23_report.ipynb #dd9a85d9
 def runs_table(save_folder): # the folder that holds the runs
