@@ -9,8 +9,9 @@ number of coins is odd, which tells of a hidden block that was found, and the co
 maze, which no agent is told. What is found goes to experiments/clear_tapes.json: for each level and set of actions the byte of the joypad
 of each agent step, of four frames, as hexadecimal text. A level that has one is left out. `tests/test_levels.py` plays them.
 
-The set `cheating` has the buttons of `every_level`, but plays a game in which nothing harms Mario and A lifts him. Its tapes say nothing of what an
-agent can do; they play every level to its end, for a test of how it ends there, and tell the other searches which cells are the farthest.
+The set `cheating` has the buttons of `every_level`, but plays a game in which nothing harms Mario and A lifts him. Its tapes say nothing
+of what an agent can do; they play every level to its end, for a test of how it ends there, and tell the other searches which cells are
+the farthest.
 """
 import argparse, json, math, random, time
 from pathlib import Path

@@ -4,9 +4,10 @@ Usage: python experiments/ship.py RUN
 
 What ships is small, for there may be an agent for each of 32 levels: the settings, the tables of the training, the best weights in half
 precision, what they reach under the protocol, the card, and one short film. Rounded weights are not quite those of the run, so all that is
-said of them is measured with them: the whole protocol is played anew. Players that do not learn are the same for every agent; their rows are those
-of the run. Notes that a person wrote of the run come along, and a line about the rounding is added. Where the rounded weights are clearly worse under sticky actions than those of the run
-(its rate lies above their interval), nothing ships. What lay in save/LEVEL before goes to a folder beside it, which git does not see.
+said of them is measured with them: the whole protocol is played anew. Players that do not learn are the same for every agent; their rows
+are those of the run. Notes that a person wrote of the run come along, and a line about the rounding is added. Where the rounded weights
+are clearly worse under sticky actions than those of the run (its rate lies above their interval), nothing ships. What lay in save/LEVEL
+before goes to a folder beside it, which git does not see.
 """
 import argparse, json, os, shutil, tempfile, time
 from pathlib import Path

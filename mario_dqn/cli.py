@@ -724,10 +724,11 @@ def _check_levels(words): # of the command line
                               'world-3, or all.')
 
 def _check_filled(words): # of the command line
-    "Raise `ConfigError` for an empty value, as of a variable that a shell does not know: it would be here."
+    "Raise `ConfigError` for an empty word, as of an unset variable: as a path it is the current folder."
     for before, word in zip(['', *words], words):
-        if not word: raise ConfigError(f'{before or "A word"} is without a value.')
-        if word.startswith('--') and word.endswith('='): raise ConfigError(f'{word[:-1]} is without a value.')
+        flag = before if not word else word.removesuffix('=') if word.endswith('=') else ''
+        if flag.startswith('--'): raise ConfigError(f'{flag} is without a value.')
+        if not word: raise ConfigError('A word of the command is empty.')
 
 def parse(words): # of the command line
     "The options that they mean, and the command; raises `ConfigError`, and `SystemExit` after a help text."
@@ -755,7 +756,7 @@ def system_words(error): # `OSError`
 
 # %% ../nbs/33_cli.ipynb #745ab713
 def main(words=None): # the words after `mario_dqn`; those of the process, if None
-    "Run one command; 0, 1 if training cannot go on, 2 for a mistake, 130 after Ctrl-C, 143 after SIGTERM."
+    "Run one command; 0, 1 if training cannot go on, 2 for a failure, 130 after Ctrl-C, 143 after SIGTERM."
     words = sys.argv[1:] if words is None else list(words)
     verbose = '--verbose' in words
     if not verbose:

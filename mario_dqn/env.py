@@ -226,8 +226,8 @@ class RandomStart(gymnasium.Wrapper):
 
 # %% ../nbs/02_env.ipynb #87f6f063
 ACTIONS = dict(right_only=RIGHT_ONLY, simple=SIMPLE_MOVEMENT, complex=COMPLEX_MOVEMENT,
-               run=[['right', 'B'], ['right', 'A', 'B']])
-ACTIONS['every_level'] = [*ACTIONS['run'], ['left', 'B'], ['down']]
+               run=[['right', 'B'], ['right', 'A', 'B']],
+               every_level=[['right', 'B'], ['right', 'A', 'B'], ['left', 'B'], ['down']])
 
 def action_bytes(name): # a key of `ACTIONS`
     "The joypad byte of each action of a set; raises `ConfigError`."

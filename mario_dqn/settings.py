@@ -108,7 +108,7 @@ def _in_words(group, # a class of `Settings`
     field, given = group.model_fields[name], values[name]
     said = 'is without a value' if isinstance(given, tuple) and not given else f'is {excerpt(given)}'
     # of any number of values, such as those of a sweep, the one that is wrong
-    if 'one or more' in describe(field.annotation, field.metadata) and len(what['loc']) > 1:
+    if isinstance(what['loc'][-1], int) and limit(field.metadata, 'max_length') is None:
         said = f'has {excerpt(given[what["loc"][1]])}'
     return ConfigError(f'{group.key(name)} {said}, but must be {describe(field.annotation, field.metadata)}.')
 

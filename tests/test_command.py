@@ -284,6 +284,13 @@ def test_a_video_that_cannot_be_made_is_told_and_is_no_success(called, run, tmp_
     assert code == 2 and lines[0].startswith('Episode 0: score ') and lines[1].startswith(f'The video {tmp_path}/{run.path.name}-0.mp4 could not be made: ')
     assert err == '' and len(lines) == 2
 
+def test_ctrl_c_before_the_command_line_is_there_is_answered_as_later(monkeypatch, capsys):
+    from mario_dqn.__main__ import main as begin
+    class Loading(types.ModuleType):
+        def __getattr__(self, name): raise KeyboardInterrupt
+    monkeypatch.setitem(sys.modules, 'mario_dqn.cli', Loading('mario_dqn.cli'))
+    assert begin() == 130 and capsys.readouterr().err == 'mario_dqn: interrupted.\n'
+
 def test_without_chance_one_game_is_enough(called, run):
     def games(*words): return json.loads(called('evaluate', '--path', run.path, '--json', *words)[1])['episodes']
     assert games() == games('--noops', 5) == 1 and games('--episodes', 2) == 2
@@ -378,7 +385,7 @@ def test_a_bad_setting_of_a_run_is_answered_with_one_line(tmp_path, capsys, word
     (['infer', '--level', 'lost-4-4'], 'No trained agent for level lost-4-4 ships; there is one for 1-1'), (['evaluate', '--level', 'world-1'], 'names several levels'),
     (['infer', '--gamma'], 'mario_dqn infer --help lists them'), (['fly'], 'there is train, resume'), (['evaluate', 'now'], "'now' belongs to no option"), ([], 'A command is missing'),
     (['resume'], '--path is missing'), (['train', '--env.size'], 'without a value'), (['train', '--level'], '--level is without a value'), (['infer', '--level', '--seed', '1'], '--level is without a value'), (['train', '--env.level', '1-9'], 'must be levels such as'), (['plot', '--path'], '--path is without a value, but must be one or more of a path.'), (['train', '--out'], '--out is without a value, but must be a path.'),
-    (['train', '--out', ''], '--out is without a value.'), (['plot', '--path='], '--path is without a value.'), ([''], 'A word is without a value.'),
+    (['train', '--out', ''], '--out is without a value.'), (['plot', '--path='], '--path is without a value.'), ([''], 'A word of the command is empty.'), (['plot', '--path', 'a', ''], 'A word of the command is empty.'),
     (['sweep', '--run.no_record'], 'one value or more: --run.record False.'), (['sweep', '--agent.discount', '0.9', '2'], 'agent.discount has 2.0, but must be one or more of a number'),
     (['resume', '--path'], '--path is without a value, but must be a path.'), (['evaluate', '--path'], 'must be a path'), (['infer', '--seed', '1', '--seed', 'x'], "--seed is 'x', but"),
     (['train', '--set', 'agent.discount=0.95'], 'every setting is a flag'), (['bench', '--force'], 'is not an option of mario_dqn bench'),

@@ -29,7 +29,7 @@ def disk(monkeypatch):
 def test_a_file_is_on_the_disk_before_it_has_its_name(disk, tmp_path):
     write_atomic(tmp_path / 'a.txt', 'one')
     other = disk[0]
-    assert disk == [other, f'{other} → {tmp_path}/a.txt'] and Path(other).name.startswith('.a.')
+    assert disk == [other, f'{other} → {tmp_path}/a.txt'] and Path(other).name.startswith('.a.txt.')
 
 def test_everything_of_a_checkpoint_is_on_the_disk_before_it_has_its_name_and_that_before_the_next_one(disk, tmp_path):
     place = tmp_path / 'checkpoints'

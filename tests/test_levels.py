@@ -153,6 +153,7 @@ def test_every_level_can_be_cleared_with_the_actions_that_are_named_after_that()
     for level in LEVELS:
         actions, tape = next((actions, TAPES[level][actions]) for actions in allowed if actions in TAPES[level])
         assert set(bytes.fromhex(tape)) <= allowed[actions] <= allowed['every_level']
+    assert sum('run' in TAPES[level] for level in LEVELS) == 18                             # as chapter 2 says
 
 def test_every_level_and_three_of_the_lost_ones_have_a_tape_to_their_end():
     cheated = {level for level, tapes in TAPES.items() if 'cheating' in tapes}

@@ -151,7 +151,7 @@ def whole_file(path): # where the file is to stand
     "A name beside `path` to write to, with the same ending; renamed to `path` when the block ends well."
     path, name = Path(path), None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem}.', suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=path.suffix)
         os.close(handle)
         yield name
         os.chmod(name, 0o644)  # mkstemp makes files that only their owner can read
