@@ -7,7 +7,7 @@ Nothing needs it, and nothing is installed: with `PYTHONPATH=FOLDER` before it a
 build it takes the network, git and a C++ compiler. The change is in experiments/emulator.patch. nes-py draws each of the 89,342 dots of a
 picture as the processor comes to it. But what a dot shows can change only where the processor uses a register of the picture unit. So dots
 wait until it does, until the interrupt below the picture, or until the end of the frame. Then they are drawn together, a tile of eight at a
-time. And where the processor jumps in place until that interrupt, for more than half of a frame, the cycles are counted without the jumps.
+time. And while the processor jumps in place until that interrupt, the cycles are counted without the jumps.
 
 `compare` plays all 32 levels and 16 of the Lost Levels: the tapes of experiments/clear_tapes.json in which nobody cheats, buttons at random,
 and 200 frames from a snapshot of each. All pictures, the memory of the game, rewards and infos have to be the same, or it ends with status 1.
@@ -51,7 +51,7 @@ def play(level): # world and stage
     tapes = json.loads(TAPES.read_text()).get(level, {})
     # of each agent step one byte, for four frames
     tapes = [bytes(np.repeat(np.frombuffer(bytes.fromhex(tape), np.uint8), 4)) for name, tape in sorted(tapes.items()) if name != 'cheating']
-    tapes.append(random_tape(np.random.default_rng(len(level) + ord(level[-1]))))
+    tapes.append(random_tape(np.random.default_rng(list(level.encode()))))
     game, seen, frames, seconds = MarioEnv(level), hashlib.sha256(), 0, 0.0
     def advance(byte):
         nonlocal frames, seconds
@@ -99,30 +99,29 @@ def main():
     from mario_dqn.settings import LEVELS, LOST_LEVELS
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(dest='part', required=True)
-    parts.add_parser('build').add_argument('folder', type=Path)
-    both = parts.add_parser('compare')
+    parts.add_parser('build', help='build it into a folder').add_argument('folder', type=Path)
+    both = parts.add_parser('compare', help='play with both emulators')
     both.add_argument('folder', type=Path)
     both.add_argument('--levels', nargs='+', choices=LEVELS + LOST_LEVELS, default=list(LEVELS + LOST_LEVELS), metavar='LEVEL')
-    parts.add_parser('play').add_argument('levels', nargs='+')
+    parts.add_parser('play', help='what compare calls, once for each emulator').add_argument('levels', nargs='+')
     arguments = parser.parse_args()
     if arguments.part == 'play':
         import nes_py
-        print(json.dumps([nes_py.__file__, {level: play(level) for level in arguments.levels}]))
+        return print(json.dumps([nes_py.__file__, {level: play(level) for level in arguments.levels}]))
+    folder, installed = arguments.folder.resolve(), importlib.metadata.version('nes-py')
+    if os.pathsep in str(folder): parser.error(f'There must be no {os.pathsep} in the path {folder}.')
+    if arguments.part == 'build' and installed != VERSION:
+        sys.exit(f'nes-py {installed} is installed, but the patch is made for {VERSION}.')
+    if arguments.part == 'compare' and not (folder / 'nes_py').is_dir():
+        parser.error(f'There is no nes_py in {folder}; `build` puts it there.')
+    try: different = build(folder) if arguments.part == 'build' else compare(folder, arguments.levels)
+    except FileNotFoundError as error: sys.exit(f'{error.filename} was not found, and is needed.')
+    except subprocess.CalledProcessError as error:
+        sys.exit(f'This failed, and said why above: {shlex.join(map(str, error.cmd))}')
     if arguments.part == 'build':
-        folder = arguments.folder.resolve()
-        if os.pathsep in str(folder): parser.error(f'There must be no {os.pathsep} in the path {folder}.')
-        if importlib.metadata.version('nes-py') != VERSION:
-            sys.exit(f'nes-py {importlib.metadata.version("nes-py")} is installed, but the patch is made for {VERSION}.')
-        try: build(folder)
-        except FileNotFoundError as error: sys.exit(f'{error.filename} was not found, and is needed.')
-        except subprocess.CalledProcessError as error:
-            sys.exit(f'This failed, and said why above: {shlex.join(map(str, error.cmd))}')
         print(f'The emulator is in {folder}. A command plays with it after PYTHONPATH={shlex.quote(str(folder))}')
-    if arguments.part == 'compare':
-        if not (arguments.folder / 'nes_py').is_dir(): parser.error(f'There is no nes_py in {arguments.folder}; `build` puts it there.')
-        different = compare(arguments.folder, arguments.levels)
-        if different: sys.exit(f'The games differ on {", ".join(different)}.')
-        print(f'All games on {len(arguments.levels)} levels are the same.')
+    elif different: sys.exit(f'The games differ on {", ".join(different)}.')
+    else: print(f'All games on {len(arguments.levels)} levels are the same.')
 
 
 if __name__ == '__main__': main()

@@ -3,11 +3,12 @@
 Usage: python experiments/levels.py RUN …
        python experiments/levels.py
 
-A RUN is the folder of a finished run, such as those in the folder of a sweep. Its rows go to experiments/levels.csv, one for each level that
-it was trained on: how it was trained, and what its best weights reach under the protocol (100 games with sticky actions, 31 start delays, one
-greedy game). `origin` is the run whose weights it began with, if it did not begin at random; `weights` is half for an agent that was rounded
-to ship. Rows of other runs stay; only those of a run that agrees in all of this are replaced. Without a RUN the table is printed, and for
-each two settings that have runs on the same levels their mean clear rates over these levels.
+A RUN is the folder of a finished run, such as those in the folder of a sweep. Its rows go to experiments/levels.csv, one for each level
+that it was trained on: how it was trained, and what its best weights reach under the protocol (100 games with sticky actions, 31 start
+delays, one greedy game). `origin` is the run whose weights it began with, if it did not begin at random; `weights` is half for an agent
+that was rounded to ship; `minutes` are those of the run, with all that the machine had to do besides. Rows of other runs stay; only those
+of a run that agrees in all of this are replaced. Without a RUN the table is printed, and for each two settings that have runs on the same
+levels their mean clear rates over these levels.
 """
 import argparse, csv, itertools, json
 from pathlib import Path
