@@ -1,7 +1,7 @@
 """Measures the DQN of Stable-Baselines3 against ours: at the same work, and as each is recommended, after the same half hour.
 
 Usage: python experiments/compare_sb3.py PYTHON [--pairs N] [--seconds S]
-       python experiments/compare_sb3.py PYTHON --half_hour SEED … [--sides theirs briefly] [--minutes M]
+       python experiments/compare_sb3.py PYTHON --half_hour SEED … [--sides theirs briefly] [--minutes M] [--steps N]
 
 PYTHON is the interpreter of a virtual environment made for this, apart from the one of the project; the script itself is run by the
 latter. Nothing of the project needs it, and no test runs it. To make it:
@@ -27,9 +27,11 @@ their settings with the two times that were made for ten million steps shortened
 and exploration has decayed after 30,000. They play 40 selection games every 50,000 steps, which takes of their time, keep the best
 weights, and play 100 other games with sticky actions at the end. Each row goes to experiments/side_by_side.json as it comes. What ours
 does with its defaults, with the same seeds, the same selection and the same 100 games, is the last row of each seed in
-experiments/half_hour.json.
+experiments/half_hour.json. With --steps a training ends after so many steps, whatever time they take, and its row has no minutes: a
+machine that is slower, or busy, repeats with it what another did in half an hour.
 """
 import argparse, copy, json, os, statistics, subprocess, sys, time
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,7 +85,6 @@ def ours(seconds):
 
 def theirs(seconds):
     "Measure the DQN of Stable-Baselines3."
-    from functools import partial
     import torch
     from stable_baselines3 import DQN
     from stable_baselines3.common.callbacks import BaseCallback
@@ -148,17 +149,16 @@ class Selected:
         return Config()
 
 
-def judged(values, steps, updates, took, told):
+def judged(values, steps, updates, minutes, told):
     "The row of a side: 100 games with sticky actions on seeds that nothing has used."
     from mario_dqn.evaluation import evaluate, protocol
     numbers, _ = evaluate(values, Selected.config().env, protocol()[0])
     kept = {key: numbers[key] for key in ('episodes', 'cleared', 'clear_low', 'clear_high')} | {key: round(numbers[key], 1) for key in ('x_mean', 'score_mean')}
-    return dict(minutes=round(took / 60, 1), steps=steps, updates=updates, **kept, selection=told)
+    return dict(minutes=minutes, steps=steps, updates=updates, **kept, selection=told)
 
 
-def train_theirs(seed, seconds, briefly=False):
-    "The DQN of Stable-Baselines3 with the settings of rl-zoo3 for Atari, for so long."
-    from functools import partial
+def train_theirs(seed, seconds, most_steps, briefly=False):
+    "The DQN of Stable-Baselines3 with the settings of rl-zoo3 for Atari, for so long, or for so many steps if they are given."
     import gymnasium, numpy, torch
     from stable_baselines3 import DQN
     from stable_baselines3.common.callbacks import BaseCallback
@@ -175,7 +175,7 @@ def train_theirs(seed, seconds, briefly=False):
         def _on_step(self):
             every, steps = config.run.eval_interval, self.num_timesteps
             if steps // every > (steps - GAMES) // every: selected.play(steps, values, lambda: copy.deepcopy(self.model.q_net.state_dict()))
-            return time.perf_counter() - begun < seconds
+            return steps < most_steps if most_steps else time.perf_counter() - begun < seconds
 
     games = SubprocVecEnv([clipped] * GAMES)
     games.seed(seed)
@@ -184,14 +184,14 @@ def train_theirs(seed, seconds, briefly=False):
                 target_update_interval=1000, exploration_fraction=explored, exploration_final_eps=0.01, device='cpu', seed=seed)
     model.learn(10_000_000, callback=Half(), log_interval=None)
     games.close()
-    took = time.perf_counter() - begun
+    minutes = None if most_steps else round((time.perf_counter() - begun) / 60, 1)
     if selected.weights: model.q_net.load_state_dict(selected.weights)
-    return judged(values, model.num_timesteps, model._n_updates, took, selected.told)
+    return judged(values, model.num_timesteps, model._n_updates, minutes, selected.told)
 
 
-TRAININGS = {'theirs': train_theirs, 'briefly': lambda seed, seconds: train_theirs(seed, seconds, briefly=True)}
+TRAININGS = {'theirs': train_theirs, 'briefly': partial(train_theirs, briefly=True)}
 
-def half_hours(python, seeds, sides, minutes):
+def half_hours(python, seeds, sides, limits):
     "Train both with every seed; those that are in the table are not trained again."
     rows = json.loads(TABLE.read_text()) if TABLE.exists() else []
     for seed in seeds:
@@ -199,7 +199,7 @@ def half_hours(python, seeds, sides, minutes):
             if any((row['side'], row['seed']) == (side, seed) for row in rows):
                 print(f'{side}, seed {seed} is in {TABLE}; without its row it is trained again.')
                 continue
-            row = dict(side=side, seed=seed) | in_process(python, '--side', side, '--train', str(seed), '--minutes', str(minutes))
+            row = dict(side=side, seed=seed) | in_process(python, '--side', side, '--train', str(seed), *limits)
             print({key: value for key, value in row.items() if key != 'selection'}, flush=True)
             rows = sorted([*rows, row], key=lambda row: (list(TRAININGS).index(row['side']), row['seed']))
             TABLE.write_text(json.dumps(rows, indent=1) + '\n')
@@ -222,16 +222,17 @@ def main():
     options.add_argument('--half_hour', type=int, nargs='+', metavar='SEED', help='train their DQN with these seeds')
     options.add_argument('--sides', nargs='+', choices=list(TRAININGS), default=list(TRAININGS), help='of --half_hour')
     options.add_argument('--minutes', type=float, default=30, help='of each training (default 30)')
+    options.add_argument('--steps', type=int, default=0, help='of each training, in the place of minutes')
     options.add_argument('--side', choices=['ours', *TRAININGS], help=argparse.SUPPRESS)  # for the processes that this one starts
     options.add_argument('--train', type=int, help=argparse.SUPPRESS)
     args = options.parse_args()
     pythons, rates = dict(ours=sys.executable, theirs=args.python), dict(ours=[], theirs=[])
     if args.side:
         if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-        found = globals()[args.side](args.seconds) if args.train is None else TRAININGS[args.side](args.train, 60 * args.minutes)
+        found = globals()[args.side](args.seconds) if args.train is None else TRAININGS[args.side](args.train, 60 * args.minutes, args.steps)
         print(json.dumps(found))
         return
-    if args.half_hour: return half_hours(args.python, args.half_hour, args.sides, args.minutes)
+    if args.half_hour: return half_hours(args.python, args.half_hour, args.sides, ('--minutes', str(args.minutes), '--steps', str(args.steps)))
     for pair in range(args.pairs):
         found = {side: in_process(pythons[side], '--side', side, '--seconds', str(args.seconds)) for side in (('ours', 'theirs') if pair % 2 == 0 else ('theirs', 'ours'))}
         same = [(found[side]['weights'], found[side]['updates']) for side in ('ours', 'theirs')]

@@ -1,12 +1,12 @@
 """Trains an agent for each seed for about half an hour with the default settings, and puts what they reach into one small file.
 
-Usage: python experiments/half_hour.py SEED … [--steps N …] [--out FOLDER]
+Usage: python experiments/half_hour.py SEED … [--steps N …] [--out FOLDER] [--beside]
 
 For each seed this is `mario_dqn train --seed SEED --steps N` into FOLDER/seedSEED (default: save/half_hour/), with the final evaluation.
 Of several numbers of steps the run has the first, is measured, and goes on to the next, as `mario_dqn resume --steps` does. A run
 that is finished there is not made again. experiments/half_hour.json takes what the runs' own files tell, and new rows replace old ones.
 The minutes are those of the training with its selection games, without the final evaluations. Two cores and nothing beside them, or
-they say little.
+they say little; with --beside the rows have none.
 """
 import argparse, csv, json, subprocess, sys
 from pathlib import Path
@@ -23,16 +23,17 @@ def numbers(path):
     "The rows of a file of a run, without empty cells, such as a loss before the first update."
     with open(path, newline='') as file: return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
-def told(seed, folder):
-    "What the files of a finished run tell."
+def told(seed, folder, beside):
+    "What the files of a finished run tell; without minutes if something else ran beside it."
     machine = json.loads(folder.machine.read_text())
     # the last step has a row in timing.csv only if the interval of its rows divides it
     seconds = {machine['steps']: machine['seconds']} | {row['step']: row['seconds'] for row in numbers(folder.timing)}
+    def minutes(step): return None if beside else round(seconds[step] / 60, 1)
     agent = next(player for player in json.loads(folder.results.read_text())['players'] if player['name'] == 'agent')
     return dict(
         seed=seed, processor=machine['processor'], steps=machine['steps'], updates=int(numbers(folder.metrics)[-1]['updates']),
-        minutes=round(machine['seconds'] / 60, 1),
-        evaluations=[dict(step=int(row['step']), minutes=round(seconds[row['step']] / 60, 1), episodes=int(row['episodes']), score_mean=round(row['score_mean'], 1),
+        minutes=minutes(machine['steps']),
+        evaluations=[dict(step=int(row['step']), minutes=minutes(int(row['step'])), episodes=int(row['episodes']), score_mean=round(row['score_mean'], 1),
                           clear_rate=row['clear_rate'], best=int(row['best'])) for row in numbers(folder.evaluations)],
         conditions=[{key: condition[key] for key in CONDITION} for condition in agent['conditions']])
 
@@ -41,12 +42,12 @@ def measured(folder):
     "The steps of a finished run, 0 for any other."
     return json.loads(folder.machine.read_text())['steps'] if folder.results.exists() else 0
 
-def brought(seed, steps, folder):
+def brought(seed, steps, folder, beside):
     "Train to a number of steps, from the beginning or from where the run stands, and tell what that brought."
     words = ('resume', '--path') if folder.config.exists() else ('train', '--seed', str(seed), '--run.keep_checkpoint', '--out')
     if measured(folder) != steps:
         subprocess.run([sys.executable, '-m', 'mario_dqn', *words, str(folder.path), '--steps', str(steps)], check=True)
-    return told(seed, folder)
+    return told(seed, folder, beside)
 
 
 def main():
@@ -54,13 +55,14 @@ def main():
     parser.add_argument('seeds', type=int, nargs='+')
     parser.add_argument('--steps', type=int, nargs='+', default=[Config().run.steps])
     parser.add_argument('--out', type=Path, default=ROOT / 'save/half_hour')
+    parser.add_argument('--beside', action='store_true')
     arguments = parser.parse_args()
     runs = {(run['seed'], run['steps']): run for run in json.loads(TABLE.read_text())} if TABLE.exists() else {}
     for seed in arguments.seeds:
         folder = RunFolder(arguments.out / f'seed{seed}')
         for steps in sorted(arguments.steps):
             if measured(folder) > steps: continue  # its row was written when the run was there
-            runs[seed, steps] = brought(seed, steps, folder)
+            runs[seed, steps] = brought(seed, steps, folder, arguments.beside)
             write_atomic(TABLE, json.dumps([runs[key] for key in sorted(runs)], indent=1) + '\n')
 
 

@@ -266,10 +266,10 @@ def test_a_step_and_a_jump_land_on_the_picture_of_their_decision_within_100_ms(p
       }
       return times;
     }''' % READ_NUMBER
-    tries = [page.evaluate(jump, rng.permutation(1601)[:60].tolist()) for _ in range(3)]
-    times = min(tries, key=np.median)                                                   # the best of three, since the machine may be busy
+    numbers = rng.permutation(1601)[:60].tolist()
+    times = np.min([page.evaluate(jump, numbers) for _ in range(3)], axis=0)            # each jump thrice, since the machine may be busy
     print(f'60 jumps: {np.median(times):.0f} ms in the middle, {max(times):.0f} ms at most')
-    assert np.median(times) < 100 and sorted(times)[-3] < 100                           # the machine may be interrupted once or twice
+    assert sorted(times)[-3] < 100                                                      # one or two may be interrupted each time
 
 
 @pytest.mark.alone
