@@ -6,9 +6,10 @@ Usage: python experiments/levels.py RUN …
 A RUN is the folder of a finished run, such as those in the folder of a sweep. Its rows go to experiments/levels.csv, one for each level
 that it was trained on: how it was trained, and what its best weights reach under the protocol (100 games with sticky actions, 31 start
 delays, one greedy game). `origin` is the run whose weights it began with, if it did not begin at random; `weights` is half for an agent
-that was rounded to ship; `minutes` are those of the run, with all that the machine had to do besides. Rows of other runs stay; only those
-of a run that agrees in all of this are replaced. Without a RUN the table is printed, and for each two settings that have runs on the same
-levels their mean clear rates over these levels.
+that was rounded to ship; `precision` is that of the arithmetic, which the processor decides unless a setting does; `minutes` are those of the
+run, with all that the machine had to do besides. Rows of other runs stay; only those of a run that agrees in all of this are replaced.
+Without a RUN the table is printed, and for each two settings that have runs on the same levels their mean clear rates over these levels,
+in whatever precision.
 """
 import argparse, csv, itertools, json
 from pathlib import Path
@@ -21,12 +22,12 @@ from mario_dqn.settings import KEYS, LEVELS, LOST_LEVELS, Config
 from mario_dqn.show.report import players
 
 TABLE = Path(__file__).with_name('levels.csv')
-TRAINED = ['level', 'trained_on', 'settings', 'steps', 'seed', 'origin', 'weights']  # what tells two rows apart
+TRAINED = ['level', 'trained_on', 'settings', 'steps', 'seed', 'origin', 'precision', 'weights']  # what tells two rows apart
 # always told, since defaults may change; the others only where they are not the defaults
-TOLD = ['env.actions', 'env.reward', 'agent.batch_size', 'agent.samples_per_step', 'agent.munchausen', 'agent.precision']
+TOLD = ['env.actions', 'env.reward', 'agent.batch_size', 'agent.samples_per_step', 'agent.munchausen']
 # of columns of their own, or without a part in what is learned
-SILENT = ['env.level', 'env.levels', 'run.seed', 'run.steps', 'run.threads', 'run.games_on', 'run.games_per_actor', 'run.game_threads',
-          'run.game_timeout', 'run.metrics_interval', 'run.checkpoint_interval', 'run.baselines', 'run.record', 'run.keep_checkpoint']
+SILENT = ['env.level', 'env.levels', 'agent.precision', 'run.seed', 'run.steps', 'run.threads', 'run.games_on', 'run.games_per_actor',
+          'run.game_threads', 'run.game_timeout', 'run.metrics_interval', 'run.checkpoint_interval', 'run.baselines', 'run.record', 'run.keep_checkpoint']
 
 
 def settings_of(config): # `Config`
@@ -51,8 +52,8 @@ def rows_of(run): # `RunFolder`
         reached = players(part)['trained agent']
         sticky = reached['sticky']
         yield dict(level=part['level'], trained_on=config.env.level_name, settings=settings_of(config), steps=config.run.steps,
-                   seed=config.run.seed, origin=Path(machine.get('origin') or '').name, weights='half' if rounded(run) else 'full',
-                   minutes=round(machine['seconds'] / 60, 1), games=sticky['episodes'], cleared=sticky['cleared'],
+                   seed=config.run.seed, origin=Path(machine.get('origin') or '').name, precision=config.agent.precision,
+                   weights='half' if rounded(run) else 'full', minutes=round(machine['seconds'] / 60, 1), games=sticky['episodes'], cleared=sticky['cleared'],
                    clear_low=share(sticky['clear_low']), clear_high=share(sticky['clear_high']), x_mean=round(sticky['x_mean']),
                    starts=reached['noops']['cleared'], delays=reached['noops']['episodes'], greedy=reached['single']['cleared'])
 
@@ -76,7 +77,10 @@ def name_of(row):
 def compare(rows):
     "For each two settings a line with their mean clear rates on the levels that both were trained on."
     rates = {}
-    for row in rows: rates.setdefault(name_of(row), {}).setdefault(row['level'], []).append(int(row['cleared']) / int(row['games']))
+    rows = [row for row in rows if row['weights'] == 'full']  # rounded ones are no other training
+    for row in rows:
+        rate = int(row['cleared']) / int(row['games'])
+        rates.setdefault(name_of(row), {}).setdefault(row['level'], []).append(rate)
     for one, other in itertools.combinations(rates, 2):
         both = [level for level in LEVELS if level in rates[one] and level in rates[other]]
         if not both: continue
@@ -97,7 +101,7 @@ def main():
     for row in rows:
         interval = ' to '.join(f'{float(row[name]):.0%}' if row[name] else '–' for name in ('clear_low', 'clear_high'))
         print(f'{row["level"]:8} {row["cleared"]:>3} of {row["games"]} ({interval}), '
-              f'{row["starts"]:>2} of {row["delays"]} delays, greedy {row["greedy"]}, x {row["x_mean"]:>4}   {name_of(row)}, seed {row["seed"]}')
+              f'{row["starts"]:>2} of {row["delays"]} delays, greedy {row["greedy"]}, x {row["x_mean"]:>4}   {name_of(row)}, seed {row["seed"]}, {row["precision"]}')
     for line in compare(rows): print(line)
 
 

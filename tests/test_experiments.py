@@ -44,6 +44,11 @@ def test_other_settings_are_another_row_and_the_same_ones_are_not(collect, tmp_p
 def test_what_does_not_shape_the_learning_is_the_same_run(collect, tmp_path):
     assert len(collect(shipped_agent().path, another(tmp_path, run_threads=2))[1]) == 1
 
+def test_runs_in_another_precision_are_compared_as_if_of_the_same_settings(collect, tmp_path):
+    lines, rows = collect(shipped_agent().path, another(tmp_path, agent_precision='float32'), another(tmp_path, agent_hidden=128))
+    assert [row['precision'] for row in rows] == ['bfloat16', 'float32', 'bfloat16'] and rows[0]['settings'] == rows[1]['settings']
+    assert lines[1].endswith(', seed 2, float32') and len(lines) == 3 + 1                    # two settings, one comparison
+
 def test_other_first_weights_and_rounded_ones_are_told_apart(collect, tmp_path):
     "A run that began with the weights of another is no training from scratch, and what ships is not quite the run."
     began, rounded = (RunFolder(another(tmp_path, **{key: 2})) for key in ('run_threads', 'run_game_threads'))   # which tells no runs apart
@@ -53,6 +58,7 @@ def test_other_first_weights_and_rounded_ones_are_told_apart(collect, tmp_path):
     lines, rows = collect(shipped_agent().path, began.path, rounded.path)
     assert [(row['origin'], row['weights']) for row in rows] == [('', 'full'), ('', 'half'), ('1-2', 'full')]
     assert sum(', from 1-2, seed' in line for line in lines) == 1 and sum(', rounded, seed' in line for line in lines) == 1
+    assert len(lines) == 3 + 1                                                              # rounding is no other training
 
 def test_games_that_are_all_one_have_no_interval(collect, tmp_path):
     folder = RunFolder(another(tmp_path, run_seed=3))
