@@ -487,14 +487,16 @@ def infer_command(options, say, words): # as of `train_command`
     with progress_bar('Playing', 'game') as bar:
         episodes = play_episodes(agent.q_values, config.env, condition, timeout=config.run.game_timeout,
                                  progress=lambda count: bar(count, games))
-    sticky, named = 'sticky-' if options.sticky else '', bool(options.level or config.env.levels)
+    sticky, own = 'sticky-' if options.sticky else '', folder.path.resolve().name
+    named = bool(options.level or config.env.levels)
     missing = []
     def miss(words):
         missing.append(words)
         say(words)
     for count, episode in enumerate(episodes):
-        number, level = count % options.episodes, f'{episode.level}-' * named
-        film = out / f'{folder.path.resolve().name}-{level}{sticky}{number}.mp4'
+        number = count % options.episodes
+        level = f'{episode.level}-' if named and episode.level != own else ''
+        film = out / f'{own}-{level}{sticky}{number}.mp4'
         ending = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'was stopped'
         say(f'{f"Level {episode.level}, episode" if config.env.levels else "Episode"} {number}: score '
             f'{episode.score:.0f}, x {episode.x}, {ending} after {episode.frames / 60:.1f} seconds.')

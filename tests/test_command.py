@@ -277,6 +277,11 @@ def test_a_video_goes_to_save_play(called, run):
     assert code == 0 and out.splitlines()[1] == f'  {film}' and film.stat().st_size > 1000
     shutil.rmtree(film.parent)
 
+def test_a_video_of_a_folder_that_is_called_like_its_level_names_it_once(called, run, tmp_path):
+    shutil.copytree(run.path, tmp_path / '1-1')
+    code, out, err = called('infer', '--path', tmp_path / '1-1', '--level', '1-1', '1-2', '--out', tmp_path)
+    assert code == 0 and sorted(path.name for path in tmp_path.glob('*.mp4')) == ['1-1-0.mp4', '1-1-1-2-0.mp4'], err
+
 def test_a_video_that_cannot_be_made_is_told_and_is_no_success(called, run, tmp_path):
     (tmp_path / f'{run.path.name}-0.mp4').mkdir()                                             # where the film is to stand
     code, out, err = called('infer', '--path', run.path, '--out', tmp_path)
