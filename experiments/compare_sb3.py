@@ -207,7 +207,8 @@ def half_hours(python, seeds, sides, limits):
 
 def in_process(python, *words):
     "What a call of this script in a process of its own prints last."
-    environment = os.environ | {'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': str(CORES), 'MKL_NUM_THREADS': str(CORES), 'PYTHONWARNINGS': 'ignore'}
+    paths = [str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])]  # a faster emulator is for both sides
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join(paths), 'OMP_NUM_THREADS': str(CORES), 'MKL_NUM_THREADS': str(CORES), 'PYTHONWARNINGS': 'ignore'}
     words = [python, __file__, python, *words]
     done = subprocess.run(words, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode: sys.exit(f'{" ".join(words)} failed:\n{done.stdout}{done.stderr}')
