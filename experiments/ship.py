@@ -1,6 +1,6 @@
 """Puts the agent of a finished run into save/LEVEL, as the one that ships for its level.
 
-Usage: python experiments/ship.py RUN
+Usage: python experiments/ship.py RUN [--film BYTES]
 
 What ships is small, for there may be an agent for each of 32 levels: the settings, the tables of the training, the best weights in half
 precision, what they reach under the protocol, the card, and one short film. Rounded weights are not quite those of the run, so all that is
@@ -22,7 +22,6 @@ from mario_dqn.show.report import write_report
 
 SAVE = Path(__file__).resolve().parents[1] / 'save'
 KEPT = 'metrics', 'evaluations', 'episodes', 'timing', 'machine'
-LARGEST_FILM = 300_000  # bytes
 ROUNDED = 'The weights that ship are rounded to half precision. Those of the run cleared '
 
 
@@ -41,7 +40,7 @@ def trouble(run, level, place):
     if level not in LEVELS: return f'{run.path} is of {level}, but an agent ships for one level of the game.'
     if place.resolve() == run.path.resolve(): return f'{run.path} is where the agent is to go; move the run elsewhere first.'
 
-def pack(run, config, target):
+def pack(run, config, target, largest_film):
     "Write the weights and tables that ship into an empty folder, and measure the weights."
     for name in KEPT: shutil.copy(getattr(run, name), getattr(target, name))
     save_weights(target.best, load_weights(run.best, config), config, half=True)
@@ -53,7 +52,7 @@ def pack(run, config, target):
     write_atomic(target.results, json.dumps(results, indent=1) + '\n')
     write_atomic(target.config, to_toml(config))
     target.recordings.mkdir()
-    write_gif(target.recordings / 'final.gif', frames_of(load_episode(target.greedy)), max_bytes=LARGEST_FILM)
+    write_gif(target.recordings / 'final.gif', frames_of(load_episode(target.greedy)), max_bytes=largest_film)
 
 def note(run, target, before):
     "Take over what a person wrote of the run, and say what its weights reached."
@@ -66,7 +65,9 @@ def note(run, target, before):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', type=Path)
-    run = RunFolder(parser.parse_args().run)
+    parser.add_argument('--film', type=int, default=300_000, metavar='BYTES', help='at most; more for the one on the front page (default 300000)')
+    arguments = parser.parse_args()
+    run = RunFolder(arguments.run)
     try: config = load_config(run.config, saved=True)
     except ConfigError as e: parser.error(str(e))
     level = config.env.level_name
@@ -75,7 +76,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=SAVE) as temporary:
         target = RunFolder(Path(temporary) / level)
         target.path.mkdir()
-        pack(run, config, target)
+        pack(run, config, target, arguments.film)
         before, after = sticky(run), sticky(target)
         print(f'Level {level}, sticky actions: {before["cleared"]} of {before["episodes"]} games by the weights of the run, '
               f'{after["cleared"]} of {after["episodes"]} by those that ship')
