@@ -20,7 +20,7 @@ def test_the_front_page_has_the_table_of_the_agent_that_ships(line): assert line
 def games(condition): return f"{condition['cleared']} of {condition['episodes']}"
 
 def test_the_front_page_tells_how_the_agent_was_trained():
-    assert f"`{MACHINE['command']}`, half an hour on two processor cores" in README and LATE[0]['minutes'] == 30.3
+    assert f"`{MACHINE['command']}`, half an hour alone on two cores" in README and LATE[0]['minutes'] == 30.3
     judged = [line.split(',') for line in shipped_agent().evaluations.read_text().splitlines()]
     best = max(int(step) for step, *_, best in judged[1:] if best == '1')
     assert len(judged) == 1 + 8 and (judged[-1][0], judged[0][-1], best) == ('400000', 'best', 350_000)      # its end, and the best
