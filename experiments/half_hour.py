@@ -4,7 +4,8 @@ Usage: python experiments/half_hour.py SEED … [--steps N …] [--out FOLDER] [
 
 For each seed this is `mario_dqn train --seed SEED --steps N` into FOLDER/seedSEED (default: save/half_hour/), with the final evaluation.
 Of several numbers of steps the run has the first, is measured, and goes on to the next, as `mario_dqn resume --steps` does. A run
-that is finished there is not made again. experiments/half_hour.json takes what the runs' own files tell, and new rows replace old ones.
+that is finished there and has its row is left alone. experiments/half_hour.json takes what the runs' own files tell, and new rows replace
+old ones.
 The minutes are those of the training with its selection games, without the final evaluations. Two cores and nothing beside them, or
 they say little; with --beside the rows have none.
 """
@@ -61,7 +62,8 @@ def main():
     for seed in arguments.seeds:
         folder = RunFolder(arguments.out / f'seed{seed}')
         for steps in sorted(arguments.steps):
-            if measured(folder) > steps: continue  # its row was written when the run was there
+            done = measured(folder)
+            if done > steps or done == steps and (seed, steps) in runs: continue  # its row was written when the run was there
             runs[seed, steps] = brought(seed, steps, folder, arguments.beside)
             write_atomic(TABLE, json.dumps([runs[key] for key in sorted(runs)], indent=1) + '\n')
 

@@ -9,7 +9,7 @@ delays, one greedy game). `origin` is the run whose weights it began with, if it
 that was rounded to ship; `precision` is that of the arithmetic, which the processor decides unless a setting does; `minutes` are those of the
 run, with all that the machine had to do besides. Rows of other runs stay; only those of a run that agrees in all of this are replaced.
 Without a RUN the table is printed, and for each two settings that have runs on the same levels their mean clear rates over these levels,
-in whatever precision.
+in whatever precision; agents that were rounded to ship are no other runs, and left out of that.
 """
 import argparse, csv, itertools, json
 from pathlib import Path

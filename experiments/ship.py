@@ -5,7 +5,7 @@ Usage: python experiments/ship.py RUN [--film BYTES]
 What ships is small, for there may be an agent for each of 32 levels: the settings, the tables of the training, the best weights in half
 precision, what they reach under the protocol, the card, and one short film. Rounded weights are not quite those of the run, so all that is
 said of them is measured with them: the whole protocol is played anew. Players that do not learn are the same for every agent; their rows
-are those of the run. Notes that a person wrote of the run come along, and a line about the rounding is added. Where the rounded weights
+are those of the run. The film has at most 300,000 bytes; that of level 1-1, on the front page, was made with 1,500,000. Notes that a person wrote of the run come along, and a line about the rounding is added. Where the rounded weights
 are clearly worse under sticky actions than those of the run (its rate lies above their interval), nothing ships. What lay in save/LEVEL
 before goes to a folder beside it, which git does not see.
 """
@@ -65,7 +65,7 @@ def note(run, target, before):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('run', type=Path)
-    parser.add_argument('--film', type=int, default=300_000, metavar='BYTES', help='at most; more for the one on the front page (default 300000)')
+    parser.add_argument('--film', type=int, default=300_000, metavar='BYTES', help='largest size of the film (default 300000)')
     arguments = parser.parse_args()
     run = RunFolder(arguments.run)
     try: config = load_config(run.config, saved=True)

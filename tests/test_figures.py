@@ -20,7 +20,7 @@ def test_the_front_page_has_the_table_of_the_agent_that_ships(line): assert line
 def games(condition): return f"{condition['cleared']} of {condition['episodes']}"
 
 def test_the_front_page_tells_how_the_agent_was_trained():
-    assert f"`{MACHINE['command']}`, half an hour alone on two cores" in README and LATE[0]['minutes'] == 30.3
+    assert f"`{MACHINE['command']}`, which takes half an hour alone on two cores" in README and LATE[0]['minutes'] == 30.3
     judged = [line.split(',') for line in shipped_agent().evaluations.read_text().splitlines()]
     best = max(int(step) for step, *_, best in judged[1:] if best == '1')
     assert len(judged) == 1 + 8 and (judged[-1][0], judged[0][-1], best) == ('400000', 'best', 350_000)      # its end, and the best
@@ -29,7 +29,9 @@ def test_the_agent_that_ships_is_the_best_of_three_and_its_own_row_again():
     "It was trained a second time, on another machine, and rounded."
     assert [(run['seed'], run['steps']) for run in HALF_HOURS] == [(seed, steps) for seed in range(3) for steps in (200_000, 400_000)]
     assert [run['conditions'][0]['cleared'] for run in LATE] == [93, 89, 75]
-    for one, other in zip(CONDITIONS[:2], LATE[0]['conditions']): assert abs(one['cleared'] - other['cleared']) <= 2
+    for kept, first in zip(CONDITIONS, LATE[0]['conditions'], strict=True):
+        assert {key: kept[key] for key in first} | dict(score_mean=0) == first | dict(score_mean=0)
+        assert abs(kept['score_mean'] - first['score_mean']) < 0.1                     # what rounding changed
 
 @pytest.mark.parametrize('early,late', zip(EARLY, LATE), ids=lambda run: f"seed{run['seed']}")
 def test_the_front_page_and_the_notes_have_a_row_for_each_seed(early, late):
