@@ -29,15 +29,19 @@ def told(seed, folder, beside):
     machine = json.loads(folder.machine.read_text())
     # the last step has a row in timing.csv only if the interval of its rows divides it
     seconds = {machine['steps']: machine['seconds']} | {row['step']: row['seconds'] for row in numbers(folder.timing)}
-    def minutes(step): return None if beside else round(seconds[step] / 60, 1)
+    def minutes(seconds): return None if beside else round(seconds / 60, 1)
     agent = next(player for player in json.loads(folder.results.read_text())['players'] if player['name'] == 'agent')
     return dict(
         seed=seed, processor=machine['processor'], steps=machine['steps'], updates=int(numbers(folder.metrics)[-1]['updates']),
-        minutes=minutes(machine['steps']),
-        evaluations=[dict(step=int(row['step']), minutes=minutes(int(row['step'])), episodes=int(row['episodes']), score_mean=round(row['score_mean'], 1),
+        minutes=minutes(machine['seconds']),
+        evaluations=[dict(step=int(row['step']), minutes=minutes(seconds[row['step']]), episodes=int(row['episodes']), score_mean=round(row['score_mean'], 1),
                           clear_rate=row['clear_rate'], best=int(row['best'])) for row in numbers(folder.evaluations)],
         conditions=[{key: condition[key] for key in CONDITION} for condition in agent['conditions']])
 
+
+def rows():
+    "What the table has, by seed and steps."
+    return {(run['seed'], run['steps']): run for run in json.loads(TABLE.read_text())} if TABLE.exists() else {}
 
 def measured(folder):
     "The steps of a finished run, 0 for any other."
@@ -58,13 +62,13 @@ def main():
     parser.add_argument('--out', type=Path, default=ROOT / 'save/half_hour')
     parser.add_argument('--beside', action='store_true')
     arguments = parser.parse_args()
-    runs = {(run['seed'], run['steps']): run for run in json.loads(TABLE.read_text())} if TABLE.exists() else {}
     for seed in arguments.seeds:
         folder = RunFolder(arguments.out / f'seed{seed}')
         for steps in sorted(arguments.steps):
             done = measured(folder)
-            if done > steps or done == steps and (seed, steps) in runs: continue  # its row was written when the run was there
-            runs[seed, steps] = brought(seed, steps, folder, arguments.beside)
+            if done > steps or done == steps and (seed, steps) in rows(): continue  # its row was written when the run was there
+            run = brought(seed, steps, folder, arguments.beside)
+            runs = rows() | {(seed, steps): run}  # read anew, since another seed may have been trained beside this one
             write_atomic(TABLE, json.dumps([runs[key] for key in sorted(runs)], indent=1) + '\n')
 
 

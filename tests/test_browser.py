@@ -270,7 +270,7 @@ def test_a_step_and_a_jump_land_on_the_picture_of_their_decision_within_100_ms(p
     tries = np.array([page.evaluate(jump, numbers) for _ in range(3)])                  # each jump thrice, since the machine may be busy
     times = tries.min(axis=0)
     print(f'60 jumps: {np.median(times):.0f} ms in the middle, {max(times):.0f} ms at most')
-    assert np.median(tries) < 100 and sorted(times)[-3] < 100                                                      # one or two may be interrupted each time
+    assert np.median(tries) < 100 and sorted(times)[-3] < 100                          # one or two may be interrupted each time
 
 
 @pytest.mark.alone

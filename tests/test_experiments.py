@@ -1,4 +1,4 @@
-"""The table of what runs reach on their levels: what a run gives, and that none is lost."""
+"""The tables of what runs reach, on their levels and in half an hour: what a run gives, and that none is lost."""
 import json, shutil, sys
 
 import pytest
@@ -79,3 +79,28 @@ def test_a_folder_without_a_finished_run_is_refused_and_an_empty_table_says_so(c
     assert 'nothing is not a finished run.' in capsys.readouterr().err and not (tmp_path / 'levels.csv').exists()
     lines, rows = collect()
     assert rows == [] and lines == [f'There are no runs in {tmp_path / "levels.csv"} yet.']
+
+
+@pytest.fixture
+def half_hour(tmp_path, monkeypatch):
+    "Calls experiments/half_hour.py with a table of its own, on the agent that ships as a run of seed 0; returns the rows."
+    module = experiment('half_hour')
+    monkeypatch.setattr(module, 'TABLE', tmp_path / 'half_hour.json')
+    shutil.copytree(shipped_agent().path, tmp_path / 'runs/seed0')
+    def call(*words):
+        monkeypatch.setattr(sys, 'argv', ['half_hour.py', '0', '--steps', '400000', '--out', str(tmp_path / 'runs'), *words])
+        module.main()
+        return json.loads(module.TABLE.read_text())
+    return call
+
+def test_a_half_hour_has_minutes_only_if_nothing_ran_beside_it(half_hour):
+    (row,) = half_hour('--beside')
+    assert (row['seed'], row['steps'], row['updates'], row['minutes']) == (0, 400_000, 98_996, None)
+    assert [(e['step'], e['minutes']) for e in row['evaluations']] == [(step, None) for step in range(50_000, 400_001, 50_000)]
+    assert half_hour() == [row]                                                             # which a second call does not change
+
+def test_half_hours_of_one_table_lose_no_rows(half_hour, tmp_path):
+    other = dict(seed=1, steps=200_000)
+    (tmp_path / 'half_hour.json').write_text(json.dumps([other]))
+    row, kept = half_hour()
+    assert kept == other and row['minutes'] == 58.4 and row['conditions'][0]['cleared'] == 93

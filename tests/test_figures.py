@@ -48,6 +48,9 @@ def test_the_front_page_has_the_half_hours_of_both_with_the_same_seeds():
 def test_the_front_page_compares_the_games_that_no_choice_was_made_by():
     steps, rate = MACHINE['steps'], re.search(r'it reached the flag in (\d+)\.', NOTES)[1]
     assert f'| this project | DQN, {steps:,} | {rate} of 300 | sticky actions |' in README
+    further = json.loads((ROOT / 'experiments/further.json').read_text()) # of evaluate --sticky 0.25 --seed 777 --episodes 300 --json
+    assert (further['seed'], further['sticky'], games(further)) == (777, 0.25, f'{rate} of 300')
+    assert f"{further['clear_rate']:.0%} ({further['clear_low']:.0%}–{further['clear_high']:.0%})".replace('%', '') in NOTES.replace(' %', '')
 
 def test_the_front_page_is_short():
     prose = [line for line in README.split('\n') if line and line[0] not in '|#>!' and not line.startswith('    ')]
