@@ -227,6 +227,7 @@ def main():
     options.add_argument('--side', choices=['ours', *TRAININGS], help=argparse.SUPPRESS)  # for the processes that this one starts
     options.add_argument('--train', type=int, help=argparse.SUPPRESS)
     args = options.parse_args()
+    if args.steps < 0 or args.minutes <= 0: options.error('--steps must not be below 0, and --minutes must be above it.')
     pythons, rates = dict(ours=sys.executable, theirs=args.python), dict(ours=[], theirs=[])
     if args.side:
         if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
