@@ -224,7 +224,7 @@ def _resume_run(folder, # `RunFolder`
             from mario_dqn.run.train import drop_checkpoints, go_on, tidy
         if stage(folder) == 'finished' and steps is None:
             raise ConfigError(f'{folder.path} is finished; there is nothing to go on with, unless --steps '
-                              'asks for more steps.')
+                              f'asks for more steps. Without {folder.results.name} it is measured again.')
         if stage(folder) == 'training' or steps is not None:
             def training():
                 with progress_bar('Rebuilding the games', 'game') as show:

@@ -426,6 +426,29 @@ def tidy(folder): # `RunFolder` of a run that was broken off
     for path in folder.recordings.glob('.*'):
         if re.fullmatch(r'\.[^.]+\.(mp4|gif)', path.name): path.unlink()
 
+# %% ../../nbs/17_train.ipynb #7ebe670a
+def _origin(folder): # where the weights that a run began with came from; None if they were random
+    try: return json.loads(read_text(folder.machine, 'JSON')).get('origin')
+    except (ValueError, AttributeError): return None
+
+def _check_nothing_lost(folder): # of a run without a checkpoint
+    if folder.metrics.exists():
+        raise ConfigError(f'{folder.path} has no checkpoint to go on from. If it was finished, its '
+                          'machine.json is missing or damaged; else begin it anew with --force, or another '
+                          'one in another folder.')
+    if _origin(folder):
+        raise ConfigError(f'{folder.path} was broken off before its first checkpoint, which would have held '
+                          'the weights that it started from; begin it anew with --path and --force.')
+
+def _check_unfinished(folder):
+    if stage(folder) in ('measuring', 'finished'):
+        raise ConfigError(f'{folder.path} is trained already; it goes on only if it is to take more '
+                          'steps, or to be measured, by mario_dqn resume.')
+
+def _check_unchanged(checkpoint, config):
+    with as_config_error(checkpoint.path):
+        check_settings(checkpoint.state['settings'], config, checkpoint.step)
+
 # %% ../../nbs/17_train.ipynb #7ebe670e
 def lengthen(folder, # `RunFolder`
              config, # its `Config`
@@ -464,26 +487,9 @@ def go_on(folder, # path or `RunFolder` of a run in the stage 'training', or of 
         if steps is not None: config = lengthen(folder, config, checkpoint, steps)
         else: _check_unfinished(folder)
         if checkpoint is None: _check_nothing_lost(folder)
+        else: _check_unchanged(checkpoint, config)
         tidy(folder)
         if checkpoint is None: say('The run was broken off before its first checkpoint; it begins anew.')
         else: say(f'Going on from step {checkpoint.step:,} of {config.run.steps:,}.')
         return train(config, folder, None, command, started, callbacks, checkpoint, say, layers, make_env,
                      progress)
-
-def _origin(folder): # where the weights that a run began with came from; None if they were random
-    try: return json.loads(read_text(folder.machine, 'JSON')).get('origin')
-    except (ValueError, AttributeError): return None
-
-def _check_nothing_lost(folder): # of a run without a checkpoint
-    if folder.metrics.exists():
-        raise ConfigError(f'{folder.path} has no checkpoint to go on from. If it was finished, its '
-                          'machine.json is missing or damaged; else begin it anew with --force, or another '
-                          'one in another folder.')
-    if _origin(folder):
-        raise ConfigError(f'{folder.path} was broken off before its first checkpoint, which would have held '
-                          'the weights that it started from; begin it anew with --path and --force.')
-
-def _check_unfinished(folder):
-    if stage(folder) in ('measuring', 'finished'):
-        raise ConfigError(f'{folder.path} is trained already; it goes on only if it is to take more '
-                          'steps, or to be measured, by mario_dqn resume.')
