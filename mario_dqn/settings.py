@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['KINDS', 'LEVELS', 'LOST_LEVELS', 'WORLDS', 'PRINTABLE', 'LARGEST_NETWORK', 'RUN_SPEED', 'WORST_FRAME', 'KEYS',
            'PRESETS', 'ConfigError', 'TrainingError', 'one_line', 'reason', 'excerpt', 'limit', 'describe', 'raises',
-           'plain', 'span', 'Settings', 'check_value', 'expand_levels', 'EnvConfig', 'AgentConfig', 'RunConfig',
-           'Config', 'network_size', 'largest_value', 'with_values', 'to_toml', 'from_toml', 'preset']
+           'plain', 'span', 'Settings', 'check_value', 'expand_levels', 'LevelConfig', 'EnvConfig', 'NetworkConfig',
+           'UpdateConfig', 'MemoryConfig', 'AgentConfig', 'LoopConfig', 'RunConfig', 'Config', 'network_size',
+           'largest_value', 'with_values', 'to_toml', 'from_toml', 'preset']
 
 # %% ../nbs/01_settings.ipynb #4fb5720d
 import difflib, json, math, reprlib, tomllib, types
@@ -136,18 +137,6 @@ class Settings(BaseModel):
         try: super().__init__(**{name: plain(value) for name, value in named.items()})
         except ValidationError as error: raise _in_words(type(self), named, error) from None
 
-    def __replace__(self, /, **changes):
-        "What `copy.replace` makes: checked as well."
-        return type(self)(**dict(self) | changes)
-
-    def model_copy(self, *, update=None, deep=False):
-        "As pydantic names it; nothing unchecked gets in this way either."
-        return self.__replace__(**update or {})
-
-    def __setattr__(self, name, value):
-        raise ConfigError(f'{self.key(name)} cannot be set, since settings stay as they are; copy.replace '
-                          'makes a copy with another value.')
-
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs):
         "For the help of the command line: a number is shown by its range."
@@ -164,6 +153,22 @@ class Settings(BaseModel):
     def full_names(cls):
         "The full names of all fields."
         return [cls.key(name) for name in cls.model_fields]
+
+# %% ../nbs/01_settings.ipynb #01a00030
+@patch
+def __replace__(self: Settings, **changes):
+    "What `copy.replace` makes: checked as well."
+    return type(self)(**dict(self) | changes)
+
+@patch
+def model_copy(self: Settings, *, update=None, deep=False):
+    "As pydantic names it; nothing unchecked gets in this way either."
+    return self.__replace__(**update or {})
+
+@patch
+def __setattr__(self: Settings, name, value):
+    raise ConfigError(f'{self.key(name)} cannot be set, since settings stay as they are; copy.replace '
+                      'makes a copy with another value.')
 
 # %% ../nbs/01_settings.ipynb #01a0000d
 def check_value(group, # a class of `Settings`
@@ -190,8 +195,8 @@ def expand_levels(words, # one or several, such as 1-1, world-3 or all
     return list(dict.fromkeys(level for word in words for level in known[word]))
 
 # %% ../nbs/01_settings.ipynb #7f59f23c
-class EnvConfig(Settings):
-    "How the game is played and shown to the agent."
+class LevelConfig(Settings):
+    "Which levels are played."
     group = 'env'
     level: Fixed[Suppress[Literal[LEVELS + LOST_LEVELS]]] = Field(
         '1-1', description='world and stage, the 1-1 of SuperMarioBros-1-1-v0; lost-1-1 to lost-4-4 are of '
@@ -203,6 +208,24 @@ class EnvConfig(Settings):
     level_draw: Literal['uniform', 'need'] = Field(
         'uniform', description='how it is drawn: uniform, each as often; need, the more often the more it '
                                'is lost')
+
+    @model_validator(mode='before')
+    @classmethod
+    def name_levels(cls, values): # by name, as they were given
+        "Write out what levels are meant; one alone is that of `level`."
+        if not isinstance(values, dict): return values         # pydantic says what is wrong
+        levels = tuple(expand_levels(values.get('levels', ()), 'env.levels'))
+        if not levels: return values
+        return values | dict(level=levels[0], levels=levels if len(levels) > 1 else ())
+
+    def __replace__(self, /, **changes):
+        "A copy; another `level` takes the place of several."
+        if 'level' in changes: changes = dict(levels=()) | changes
+        return super().__replace__(**changes)
+
+# %% ../nbs/01_settings.ipynb #01a00034
+class EnvConfig(LevelConfig):
+    "How the game is played and shown to the agent."
     actions: Literal['right_only', 'simple', 'complex', 'run', 'every_level'] = Field(
         'run', description='set of joypad combinations')
     frame_skip: int = Field(4, ge=1, le=16, description='emulator frames an action is held')
@@ -222,20 +245,6 @@ class EnvConfig(Settings):
     stuck_limit: int = Field(
         150, ge=0, le=10_000,
         description='agent steps without progress until an episode is truncated, 0 for never')
-
-    @model_validator(mode='before')
-    @classmethod
-    def name_levels(cls, values): # by name, as they were given
-        "Write out what levels are meant; one alone is that of `level`."
-        if not isinstance(values, dict): return values         # pydantic says what is wrong
-        levels = tuple(expand_levels(values.get('levels', ()), 'env.levels'))
-        if not levels: return values
-        return values | dict(level=levels[0], levels=levels if len(levels) > 1 else ())
-
-    def __replace__(self, /, **changes):
-        "A copy; another `level` takes the place of several."
-        if 'level' in changes: changes = dict(levels=()) | changes
-        return super().__replace__(**changes)
 
 # %% ../nbs/01_settings.ipynb #01a00023
 @patch(as_prop=True)
@@ -259,8 +268,8 @@ def _whole_numbers(low, high): # of each
     "The type of a list of whole numbers."
     return tuple[Annotated[int, Field(ge=low, le=high)], ...]
 
-class AgentConfig(Settings):
-    "How the agent acts and learns."
+class NetworkConfig(Settings):
+    "The layers of the network, and how a value is told."
     group = 'agent'
     filters: _whole_numbers(1, 1024) = Field(
         (32, 64, 64), min_length=1, max_length=8, description='filters of each convolution')
@@ -280,6 +289,10 @@ class AgentConfig(Settings):
     value_low: float = Field(-5.0, ge=-1e6, le=1e6, description='centre of the lowest bin')
     value_high: float = Field(14.0, ge=-1e6, le=1e6, description='centre of the highest bin')
     dueling: bool = Field(True, description='separate streams for value and advantage (Wang et al. 2016)')
+
+# %% ../nbs/01_settings.ipynb #01a00037
+class UpdateConfig(NetworkConfig):
+    "The target, the step of the optimiser, and how often it is taken."
     double: bool = Field(
         True, description='the online network picks the next action (van Hasselt et al. 2016), where '
                           'agent.munchausen is 0')
@@ -306,6 +319,10 @@ class AgentConfig(Settings):
     batch_size: int = Field(32, ge=1, le=4096, description='transitions in an update')
     samples_per_step: float = Field(
         8.0, ge=0.01, le=1024.0, description='transitions learned from for each agent step')
+
+# %% ../nbs/01_settings.ipynb #01a0003a
+class MemoryConfig(UpdateConfig):
+    "The averages of the online network, and the transitions that it learns from."
     target_period: int = Field(10, ge=1, le=1_000_000, description='updates until the target network follows')
     target_mix: float = Field(
         0.02, ge=1e-6, le=1.0,
@@ -325,6 +342,10 @@ class AgentConfig(Settings):
         0.6, ge=0.0, le=1.0, description='how strongly large TD errors are preferred, 0 for uniform')
     importance_exponent: float = Field(
         0.4, ge=0.0, le=1.0, description='how much of the bias of prioritised sampling is corrected')
+
+# %% ../nbs/01_settings.ipynb #01a0003d
+class AgentConfig(MemoryConfig):
+    "How the agent acts and learns."
     reward_scale: float = Field(1 / 30, ge=1e-6, le=1e3, description='factor on rewards, for learning only')
     flag_bonus: float = Field(
         50.0, ge=0.0, le=1e4, description='added to the unscaled reward at the flag, for learning only')
@@ -361,10 +382,8 @@ def _check_agent(agent): # an `AgentConfig`
                           f'agent.batch_size, {agent.batch_size}.')
 
 # %% ../nbs/01_settings.ipynb #7270816b
-PRINTABLE = r'^[^\p{C}\p{Zl}\p{Zp}]*$'  # no control character and no line break
-
-class RunConfig(Settings):
-    "How a training run is carried out."
+class LoopConfig(Settings):
+    "How many steps of how many games, and on what."
     group = 'run'
     seed: Annotated[int, arg(aliases=['--seed'])] = Field(
         0, ge=0, le=2**31 - 1, description='every random number of a run derives from it')
@@ -383,6 +402,12 @@ class RunConfig(Settings):
         description='seconds without an answer after which a game is taken to hang and begun anew')
     middle_starts: float = Field(
         0.8, ge=0.0, le=0.95, description='share of training episodes that start where the agent lately died')
+
+# %% ../nbs/01_settings.ipynb #01a00040
+PRINTABLE = r'^[^\p{C}\p{Zl}\p{Zp}]*$'  # no control character and no line break
+
+class RunConfig(LoopConfig):
+    "How a training run is carried out."
     metrics_interval: int = Field(
         1_000, ge=1, le=10_000_000, description='agent steps between rows of metrics.csv')
     eval_interval: int = Field(50_000, ge=1, le=1_000_000_000, description='agent steps between evaluations')
