@@ -48,6 +48,7 @@ class Game:
         self.config, self.make = config.at(), make
         self.env = make(self.config)
 
+# %% ../nbs/06_games.ipynb #06e00000
 @patch
 def begin(self: Game, start): # a `Start`
     "Begin an episode; returns its first observation, uint8 [stack, size, size]."
@@ -410,11 +411,23 @@ class GameVector(Games):
 
     stepping = property(lambda self: self.pending is not None, doc='Whether a step is under way.')
 
-    def _reset(self): return np.stack([game.begin_next(self.starts) for game in self.games])
+# %% ../nbs/06_games.ipynb #06e00011
+@patch
+def _reset(self: GameVector): return np.stack([game.begin_next(self.starts) for game in self.games])
 
-    def _send(self, actions):
-        calls = zip(self.games, actions.tolist())
-        self.pending = [self.workers.submit(game.play, action, self.starts) for game, action in calls]
+@patch
+def _send(self: GameVector, actions):
+    calls = zip(self.games, actions.tolist())
+    self.pending = [self.workers.submit(game.play, action, self.starts) for game, action in calls]
+
+# %% ../nbs/06_games.ipynb #06e00013
+def _side_by_side(steps, # `GameStep`s, one of each game
+                  faults): # list of `GameFault`
+    def each(name): return np.array([getattr(step, name) for step in steps])
+    flags = np.array([bool(step.info.get('flag_get', False)) for step in steps])
+    episodes = [step.record for step in steps if step.record is not None]
+    return VectorStep(each('observation'), each('reached'), each('reward'), each('terminated'),
+                      each('truncated'), flags, episodes, faults)
 
 # %% ../nbs/06_games.ipynb #25de0020
 @patch
@@ -433,14 +446,6 @@ def _receive(self: GameVector):
         steps[fault.game] = lost if step is None else step._replace(observation=observation)
     return _side_by_side(steps, faults)
 
-def _side_by_side(steps, # `GameStep`s, one of each game
-                  faults): # list of `GameFault`
-    def each(name): return np.array([getattr(step, name) for step in steps])
-    flags = np.array([bool(step.info.get('flag_get', False)) for step in steps])
-    episodes = [step.record for step in steps if step.record is not None]
-    return VectorStep(each('observation'), each('reached'), each('reward'), each('terminated'),
-                      each('truncated'), flags, episodes, faults)
-
 @patch
 def _note(self: GameVector, step, # `GameStep`
           taken): # the snapshots of its episode
@@ -452,6 +457,15 @@ def _note(self: GameVector, step, # `GameStep`
     pool = self.starts[step.level]
     if not step.record.cleared: pool.failures.append(step.place)
     if step.record.start == 'level': pool.results.append(step.record.cleared)
+
+# %% ../nbs/06_games.ipynb #06e00015
+@patch
+def _forget(self: GameVector, number): # of a game whose episode broke
+    broken = self.taken[number]
+    for pool in self.starts.values():
+        pool.snapshots = {place: kept for place, kept in pool.snapshots.items()
+                          if not any(kept is t for t in broken)}
+    broken.clear()
 
 # %% ../nbs/06_games.ipynb #25de0023
 def close_aside(env): # of a game that broke or hangs
@@ -478,14 +492,6 @@ def _replace(self: GameVector, fault): # `GameFault`
                             f'three times ({again[1]}).')
     self.games[fault.game], observation = call.result()
     return observation
-
-@patch
-def _forget(self: GameVector, number): # of a game whose episode broke
-    broken = self.taken[number]
-    for pool in self.starts.values():
-        pool.snapshots = {place: kept for place, kept in pool.snapshots.items()
-                          if not any(kept is t for t in broken)}
-    broken.clear()
 
 # %% ../nbs/06_games.ipynb #25de002b
 @patch
