@@ -46,16 +46,18 @@ class Condition(Settings):
                           f"{MOST_NOOPS + 1} where noops is 'all', as no start is delayed by more than "
                           f"{MOST_NOOPS} frames.")
 
-    def start(self, number, # of the episode
-              purpose=FINAL): # what it is for: SELECTION or FINAL
-        "Where an episode begins, as a `Start`."
-        seed = episode_seed(purpose, self.seed, 0, number)
-        return Start(seed, noops=number if self.noops == 'all' else self.noops)
+# %% ../nbs/08_evaluation.ipynb #08fe0002
+@patch
+def start(self: Condition, number, # of the episode
+          purpose=FINAL): # what it is for: SELECTION or FINAL
+    "Where an episode begins, as a `Start`."
+    seed = episode_seed(purpose, self.seed, 0, number)
+    return Start(seed, noops=number if self.noops == 'all' else self.noops)
 
-    @property
-    def by_chance(self):
-        "Whether the episodes are independent draws, so that an interval for the clear rate makes sense."
-        return self.sticky > 0 or self.epsilon > 0
+@patch(as_prop=True)
+def by_chance(self: Condition):
+    "Whether the episodes are independent draws, so that an interval for the clear rate makes sense."
+    return self.sticky > 0 or self.epsilon > 0
 
 # %% ../nbs/08_evaluation.ipynb #51b68756
 def protocol(episodes=100, # episodes of the two conditions with chance, and start delays, 31 at most
@@ -67,13 +69,14 @@ def protocol(episodes=100, # episodes of the two conditions with chance, and sta
             Condition('epsilon', 'random actions, 2 %', episodes, seed, epsilon=0.02),
             Condition('single', 'one greedy episode', 1, seed)]
 
-# %% ../nbs/08_evaluation.ipynb #e9076c3c
+# %% ../nbs/08_evaluation.ipynb #08fe0006
 def _ground(positions, areas): # of an `Episode`
     ground = []
     for area, x in zip(np.zeros_like(positions) if areas is None else areas, positions, strict=True):
         ground = extend_ground(ground, int(area), int(x))
     return ground
 
+# %% ../nbs/08_evaluation.ipynb #e9076c3c
 @dataclass(frozen=True, eq=False)
 class Episode:
     "One finished episode, which can be replayed from its tape."
@@ -309,6 +312,7 @@ def save_episode(path, # the file
     data['q_values'] = None if episode.q_values is None else episode.q_values.astype(float).tolist()
     write_atomic(path, json.dumps(data) + '\n')
 
+# %% ../nbs/08_evaluation.ipynb #08fe0005
 def load_episode(path): # a file of `save_episode`
     "Read an episode; raises `ConfigError` if the file holds none."
     text = read_text(path, 'an episode', limit=10_000_000)
@@ -507,6 +511,7 @@ def baseline_players(env_config, # an `EnvConfig`
     found = [Player('random', 'random actions', None), Player('right', 'always right and run', [run_right])]
     return found + ([Player('tape', 'blind action tape, found by search', tape)] if tape else [])
 
+# %% ../nbs/08_evaluation.ipynb #08fe0009
 def _baseline_key(env_config, # an `EnvConfig`
                   conditions): # list of `Condition`
     "What decides how such players play, as plain data: settings, conditions, and the versions of the game."
@@ -518,17 +523,7 @@ def _baseline_key(env_config, # an `EnvConfig`
             versions[name] = importlib.metadata.version(name)
     return dict(game=game, conditions=[dict(condition) for condition in conditions], versions=versions)
 
-def find_baselines(env_config, # an `EnvConfig`
-                   conditions, # list of `Condition`
-                   path=None, # the file; that of the package, if None
-                   say=print): # is given a sentence if the file is damaged
-    "Their rows for results.json as they are kept, or None if these are not among them."
-    path = path or Path(sys.modules[replay_tape.__module__].__file__).with_name(BASELINES)
-    key = _baseline_key(env_config, conditions)
-    try: return next((entry['players'] for entry in _read_baselines(path) if entry['key'] == key), None)
-    except ConfigError as e: say(f'{e} They are measured anew.')
-
-# %% ../nbs/08_evaluation.ipynb #593bebdb
+# %% ../nbs/08_evaluation.ipynb #08fe000c
 def _read_baselines(path): # the file, which need not exist
     "Its entries, each with a key and the rows of players; raises `ConfigError` if it is damaged."
     if not path.exists(): return []
@@ -541,6 +536,17 @@ def _read_baselines(path): # the file, which need not exist
         raise ConfigError(f'{path} is damaged ({one_line(e)}).') from None
     return entries
 
+def find_baselines(env_config, # an `EnvConfig`
+                   conditions, # list of `Condition`
+                   path=None, # the file; that of the package, if None
+                   say=print): # is given a sentence if the file is damaged
+    "Their rows for results.json as they are kept, or None if these are not among them."
+    path = path or Path(sys.modules[replay_tape.__module__].__file__).with_name(BASELINES)
+    key = _baseline_key(env_config, conditions)
+    try: return next((entry['players'] for entry in _read_baselines(path) if entry['key'] == key), None)
+    except ConfigError as e: say(f'{e} They are measured anew.')
+
+# %% ../nbs/08_evaluation.ipynb #593bebdb
 def keep_baselines(env_config, # an `EnvConfig`
                    conditions, # list of `Condition`
                    path, # the file, which may have other entries

@@ -229,12 +229,13 @@ def level_row(step, # agent steps of the run
                 x_100=_mean([episode.x for episode in recent]),
                 clear_100=_mean([episode.cleared for episode in recent]))
 
-# %% ../nbs/07_runner.ipynb #07000022
+# %% ../nbs/07_runner.ipynb #07fe0001
 def is_due(runner, # `Runner`
            interval): # agent steps
     "Whether a multiple of an interval was reached in the last step."
     return runner.step // interval > (runner.step - runner.config.run.games) // interval
 
+# %% ../nbs/07_runner.ipynb #07000022
 class Metrics(Callback):
     "Makes rows of what happens: `episode` for each one, `interval` every `run.metrics_interval` steps."
     name, order = 'metrics', -10
@@ -282,6 +283,7 @@ def warn(self: Metrics, runner, # `Runner`
                f'which reach from agent.value_low {agent.value_low:g} to agent.value_high '
                f'{agent.value_high:g}; such values cannot be learned.')
 
+# %% ../nbs/07_runner.ipynb #07fe0003
 @patch
 def state(self: Metrics):
     "What it needs to go on: counts, the last episodes, and the updates since the last row."

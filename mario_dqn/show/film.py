@@ -53,6 +53,16 @@ def _feed(process, # of ffmpeg
     process.stdin.close()
     return count
 
+# %% ../../nbs/09_film.ipynb #09fe0005
+def _raw_input(first, # a picture, uint8 [H, W, 3]
+               fps): # pictures a second
+    size = f'{first.shape[1]}x{first.shape[0]}'
+    return ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', size, '-r', str(fps), '-i', '-']
+
+def _first_complaint(words): # bytes, what ffmpeg printed
+    first = words.decode(errors='replace').strip().partition('\n')[0]
+    return re.sub(r"^\[.* @ 0x[0-9a-f]*\] ", "", first)
+
 # %% ../../nbs/09_film.ipynb #0024aabb
 def ffmpeg(options, # what stands between input and output on the command line
            target, # the file to write
@@ -65,10 +75,7 @@ def ffmpeg(options, # what stands between input and output on the command line
     first, count = next(frames, None), 0
     if source is None and first is None:
         raise ValueError(f'{target} cannot be written: there are no pictures.')
-    given = ['-i', str(source)]
-    if source is None:
-        size = f'{first.shape[1]}x{first.shape[0]}'
-        given = ['-f', 'rawvideo', '-pix_fmt', 'rgb24', '-s', size, '-r', str(fps), '-i', '-']
+    given = ['-i', str(source)] if source is not None else _raw_input(first, fps)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), '-y', '-v', 'error', *given, '-an', '-threads', '2']
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen([*command, *options, str(target)], stdin=subprocess.PIPE,
@@ -82,10 +89,8 @@ def ffmpeg(options, # what stands between input and output on the command line
         finally: in_time = ends(process, timeout)
         if not in_time:
             raise OSError(f'ffmpeg did not end within {timeout} seconds')
-        if process.returncode:
-            words.seek(0)
-            first = words.read().decode(errors='replace').strip().partition('\n')[0]
-            raise OSError(f'ffmpeg says: {re.sub(r"^\[.* @ 0x[0-9a-f]*\] ", "", first)}')
+        words.seek(0)
+        if process.returncode: raise OSError(f'ffmpeg says: {_first_complaint(words.read())}')
     if not os.path.exists(target) or not os.path.getsize(target):
         raise OSError(f'ffmpeg ended well, but has written no {target}')
     return count
@@ -162,6 +167,7 @@ class FilmRecorder:
         self.folder, self.pool = tempfile.TemporaryDirectory(), ThreadPoolExecutor(1)
         self.path = Path(self.folder.name) / 'film.mp4'
 
+# %% ../../nbs/09_film.ipynb #09fe0000
 @patch
 def start(self: FilmRecorder, height, width): # pixels
     "Start the encoder, on one thread and in little time, since the game needs the processor too."
