@@ -41,6 +41,7 @@ def check_update(result, # `UpdateResult`
         raise TrainingError(f'the action values of update {number:,} are {result.q_mean:.3g} on average, '
                             f'and nothing above {limit:.3g} makes sense. {KNOBS}')
 
+# %% ../../nbs/16_callbacks.ipynb #16fe0000
 def check_finite(arrays): # by name
     "Raise `TrainingError` if a number in them is infinite or none."
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
@@ -153,23 +154,35 @@ class CsvLog(Callback):
         self.files[path].write(','.join(map(_number_text, row.values())) + '\n')
         self.files[path].flush()
 
-    def start(self, runner): self.last = (0, time.time())
-    def episode(self, runner, row): self.write(self.folder.episodes, row)
-    def evaluation(self, runner, row, episodes): self.write(self.folder.evaluations, row)
-    def level_interval(self, runner, row): self.write(self.folder.levels, row)
-    def level_evaluation(self, runner, row): self.write(self.folder.level_evaluations, row)
+# %% ../../nbs/16_callbacks.ipynb #16fe0005
+@patch
+def start(self: CsvLog, runner): self.last = (0, time.time())
 
-    def interval(self, runner, row):
-        self.write(self.folder.metrics, row)
-        (step, then), now = self.last, time.time()
-        pace = (row['step'] - step) / max(now - then, 1e-9)
-        timing = dict(step=row['step'], seconds=round(now - self.started, 2), steps_per_second=round(pace, 1))
-        self.write(self.folder.timing, timing)
-        self.last = (row['step'], now)
+@patch
+def episode(self: CsvLog, runner, row): self.write(self.folder.episodes, row)
 
-    def end(self, runner, outcome):
-        for file in self.files.values(): file.close()
-        self.files.clear()
+@patch
+def evaluation(self: CsvLog, runner, row, episodes): self.write(self.folder.evaluations, row)
+
+@patch
+def level_interval(self: CsvLog, runner, row): self.write(self.folder.levels, row)
+
+@patch
+def level_evaluation(self: CsvLog, runner, row): self.write(self.folder.level_evaluations, row)
+
+@patch
+def interval(self: CsvLog, runner, row):
+    self.write(self.folder.metrics, row)
+    (step, then), now = self.last, time.time()
+    pace = (row['step'] - step) / max(now - then, 1e-9)
+    timing = dict(step=row['step'], seconds=round(now - self.started, 2), steps_per_second=round(pace, 1))
+    self.write(self.folder.timing, timing)
+    self.last = (row['step'], now)
+
+@patch
+def end(self: CsvLog, runner, outcome):
+    for file in self.files.values(): file.close()
+    self.files.clear()
 
 # %% ../../nbs/16_callbacks.ipynb #b915932e
 @patch

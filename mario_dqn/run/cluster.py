@@ -149,6 +149,7 @@ def _sizes(games, # how many
            each): # games of an actor, but perhaps the last
     return [min(each, games - first) for first in range(0, games, each)]
 
+# %% ../../nbs/13_cluster.ipynb #13fe0000
 class RayGames(Games):
     "Games in actors of Ray, which may be on other machines; with one actor the numbers of `GameProcess`."
     peak = None # of all actors, in bytes; known after `close`, if they could still tell
@@ -202,6 +203,14 @@ def _check_versions(self: RayGames):
         words = ', '.join(f'{name} {there[name]} and not {here[name]}' for name in different)
         if different: raise ConfigError(f'A machine of the cluster has {words}.')
 
+# %% ../../nbs/13_cluster.ipynb #13fe0003
+class LostActor(Exception):
+    "An actor that is no more, or does not answer."
+
+def first_sentence(error): # of Ray, which writes half a page
+    "What it says first, without the rest."
+    return one_line(error).partition('. ')[0].partition(' class_name')[0].removesuffix('.')
+
 # %% ../../nbs/13_cluster.ipynb #fcce2a2a
 @patch
 def _own(self: RayGames, i): # of which actor
@@ -219,13 +228,6 @@ def _fetch(self: RayGames, call, # of an actor
                         'taken') from None
     except errors.RayTaskError as error: raise error.cause from None
     except errors.RayError as error: raise LostActor(first_sentence(error)) from None
-
-class LostActor(Exception):
-    "An actor that is no more, or does not answer."
-
-def first_sentence(error): # of Ray, which writes half a page
-    "What it says first, without the rest."
-    return one_line(error).partition('. ')[0].partition(' class_name')[0].removesuffix('.')
 
 @patch
 def _ask_all(self: RayGames, name, # of a method of `GameActor`
@@ -262,6 +264,16 @@ def _receive(self: RayGames):
     for fault in whole.faults: self.episodes[fault.game] = fault.episode + 1
     self.observation = whole.observation
     return whole
+
+# %% ../../nbs/13_cluster.ipynb #13fe0005
+@patch
+def close(self: RayGames):
+    "End the actors, and Ray if it was begun here; a second time there is nothing to do."
+    if not self.release.alive: return
+    if not self.stepping:
+        with contextlib.suppress(Exception): self.peak = sum(self._ask_all('ask', 'peak_memory'))
+    self.begun = False
+    self.release()
 
 # %% ../../nbs/13_cluster.ipynb #b0d3520a
 @patch
@@ -309,12 +321,3 @@ def restore(self: RayGames, state, # as for `GameVector`
     anew = [game + first for (_, own, _), first in zip(done, self.firsts) for game in own]
     self.episodes = [game['episode'] + (i in anew) for i, game in enumerate(state['games'])]
     return self.observation, anew, sum(lost for *_, lost in done)
-
-@patch
-def close(self: RayGames):
-    "End the actors, and Ray if it was begun here; a second time there is nothing to do."
-    if not self.release.alive: return
-    if not self.stepping:
-        with contextlib.suppress(Exception): self.peak = sum(self._ask_all('ask', 'peak_memory'))
-    self.begun = False
-    self.release()

@@ -92,6 +92,20 @@ class ServingProcess:
         self.release = weakref.finalize(self, _end_process, self.process, self.pipe)  # if nobody closes it
         self.unanswered, self.interrupted = None, False  # the name of the call whose answer is still to come
 
+# %% ../../nbs/12_process.ipynb #12fe0003
+@patch
+@contextlib.contextmanager
+def whole(self: ServingProcess):
+    "Around the way of a message; raises `TrainingError` if the process is gone or half of it is left."
+    if self.interrupted: raise self.end_error()
+    try: yield
+    except (EOFError, OSError): raise self.end_error() from None
+    except KeyboardInterrupt:
+        self.interrupted = True
+        self.process.kill()
+        raise
+
+# %% ../../nbs/12_process.ipynb #12fe0000
 @patch
 def ask(self: ServingProcess, name, # of a method of `GameVector`
         *arguments): # for it
@@ -120,18 +134,6 @@ def wait(self: ServingProcess):
     "Wait until there is something to read; an interrupt does no harm here."
     try: self.pipe.poll(None)
     except OSError: raise self.end_error() from None
-
-@patch
-@contextlib.contextmanager
-def whole(self: ServingProcess):
-    "Around the way of a message; raises `TrainingError` if the process is gone or half of it is left."
-    if self.interrupted: raise self.end_error()
-    try: yield
-    except (EOFError, OSError): raise self.end_error() from None
-    except KeyboardInterrupt:
-        self.interrupted = True
-        self.process.kill()
-        raise
 
 # %% ../../nbs/12_process.ipynb #14fe8cac
 @patch
@@ -175,6 +177,7 @@ def _send(self: GameProcess, actions): self.ask('step', actions)
 @patch
 def _receive(self: GameProcess): return self.answer()
 
+# %% ../../nbs/12_process.ipynb #12fe0005
 @patch
 def state(self: GameProcess):
     "As of a `GameVector`."
