@@ -137,6 +137,7 @@ class TrainOptions(NewRun):
     agent: AgentConfig = Field(AgentConfig(), description=AgentConfig.__doc__)
     run: RunConfig = Field(RunConfig(), description=RunConfig.__doc__)
 
+# %% ../nbs/33_cli.ipynb #33fe0001
 def train_command(options, # `TrainOptions`
                   say, # `Output`
                   words): # of the command line
@@ -364,6 +365,7 @@ def _plans_of(options): # `SweepOptions`
                               f'{run.eval_interval:,}, and below run.steps, {run.steps:,}.')
     return plans
 
+# %% ../nbs/33_cli.ipynb #33fe0000
 def sweep_command(options, say, words): # as of `train_command`
     "Carry out runs for all combinations of levels, seeds and settings, side by side; called again, go on."
     with keep_signals():
@@ -468,6 +470,15 @@ class InferOptions(AgentOptions):
         None, description='where the videos are to lie; save/play, if left out')
     show: bool = Field(False, description='show the game in a window')
 
+# %% ../nbs/33_cli.ipynb #33fe0002
+def _played_words(episode, # an `Episode`
+                  number, # of the episode, on its level
+                  levels): # the several levels that are played, if there are some
+    "What happened in an episode, in a sentence."
+    ending = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'was stopped'
+    return (f'{f"Level {episode.level}, episode" if levels else "Episode"} {number}: score '
+            f'{episode.score:.0f}, x {episode.x}, {ending} after {episode.frames / 60:.1f} seconds.')
+
 # %% ../nbs/33_cli.ipynb #39f0d96b
 def infer_command(options, say, words): # as of `train_command`
     "Let an agent play; print what happened, and write a video of every episode."
@@ -497,9 +508,7 @@ def infer_command(options, say, words): # as of `train_command`
         number = count % options.episodes
         level = f'{episode.level}-' if named and episode.level != own else ''
         film = out / f'{own}-{level}{sticky}{number}.mp4'
-        ending = 'reached the flag' if episode.cleared else 'died' if episode.terminated else 'was stopped'
-        say(f'{f"Level {episode.level}, episode" if config.env.levels else "Episode"} {number}: score '
-            f'{episode.score:.0f}, x {episode.x}, {ending} after {episode.frames / 60:.1f} seconds.')
+        say(_played_words(episode, number, config.env.levels))
         if record:
             with byproduct(f'The video {film}', miss):
                 _make_folder(out)

@@ -35,6 +35,7 @@ def read_text(path, # the file
         why = reason(e) if isinstance(e, OSError) else 'it is not UTF-8 text'
         raise ConfigError(f'{path} cannot be read as {what}: {why}.') from None
 
+# %% ../../nbs/10_files.ipynb #10fe0000
 def load_config(path, # a TOML file
                 saved=False): # as of a `Config`
     "The configuration in a TOML file; raises `ConfigError`."
@@ -62,6 +63,7 @@ def _lock_handle(path): # a folder that exists
     except OSError: pass  # no locks here, as on some network drives
     return handle
 
+# %% ../../nbs/10_files.ipynb #10fe0002
 class FolderLock:
     "`with lock:` keeps other processes, and other locks of this one, out of a folder; it may be nested."
     def __init__(self, path): # the folder

@@ -101,6 +101,7 @@ def _check_same(folder, # `RunFolder` of a run that was begun
     different = [f'{key} {before} and not {now}' for key, before, now in pairs if before != now]
     raise ConfigError(f'{folder.path} holds a run with {", ".join(different)}; another --out keeps both.')
 
+# %% ../../nbs/32_sweep.ipynb #32fe0001
 def _train_on(folder, # `RunFolder`
               config, command, callbacks, say): # as of `train`
     "Begin a training, or go on with it; whether it has taken all its steps, and was not paused."
@@ -120,6 +121,7 @@ def _steps_of(folder): # `RunFolder`
     checkpoint, _ = newest_checkpoint(folder.checkpoints)
     return checkpoint.step if checkpoint else 0
 
+# %% ../../nbs/32_sweep.ipynb #32fe0000
 def carry_out(path, # of the run's folder
               text, # its configuration, TOML
               mark, # as for `is_shared`
@@ -156,6 +158,7 @@ class SweepRun:
     node: str | None = None # whose disk has it, if it is another one
     key = property(lambda self: f'{self.plan.name} {self.tries}', doc='Its name on the board.')
 
+# %% ../../nbs/32_sweep.ipynb #32fe0003
 class _Board:
     "An actor that keeps the newest row of each run."
     def __init__(self): self.rows = {}
@@ -172,6 +175,7 @@ def _new_board(ray): # on the machine of the sweep, which is needed anyway
     here = ray.get_runtime_context().get_node_id()
     return ray.remote(num_cpus=0, **_same_node(ray, here))(_Board).remote()
 
+# %% ../../nbs/32_sweep.ipynb #32fe0006
 class Sweep:
     "Carries out runs as tasks of Ray."
     def __init__(self, plans, # list of `Plan`
@@ -271,6 +275,7 @@ def look(self: Sweep):
         run.row = rows.get(run.key, run.row)
         if run.row: run.state = 'running'
 
+# %% ../../nbs/32_sweep.ipynb #32fe0008
 @patch
 def stop(self: Sweep, patience=60.0): # seconds
     "Ask all tasks to end, each with a checkpoint, and wait for them."

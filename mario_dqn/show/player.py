@@ -308,6 +308,7 @@ def random_start(env_config, # an `EnvConfig`
     "Frames without a button at the start, from 0 to `noop_max`."
     return int(np.random.default_rng(np.random.SeedSequence((seed, 2))).integers(env_config.noop_max + 1))
 
+# %% ../../nbs/22_player.ipynb #22fe0001
 class Comparison(ipywidgets.HBox):
     "Players side by side, which play together."
     def __init__(self, players): # list of `Player` of one group

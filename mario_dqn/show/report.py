@@ -229,6 +229,7 @@ def flag_position(runs): # of `_training_data`
     known = len(levels) == 1 and levels <= {*LEVELS, *LOST_LEVELS}
     return float(np.median(cleared)) if known and len(cleared) else None
 
+# %% ../../nbs/23_report.ipynb #23fe0000
 def _dress(axes, # the four panels
            last_step, # where the axis of steps ends
            flag, # where cleared episodes end, in pixels; None if that is not to be drawn
@@ -741,6 +742,7 @@ def _group_curves(rows, # of sweep.csv
         steps = [row['step'] for row in runs[0][:shortest]] if runs else []
         yield group or 'all', steps, np.array([[row['clear_rate'] for row in run[:shortest]] for run in runs])
 
+# %% ../../nbs/23_report.ipynb #23fe0001
 def sweep_plot(rows, # of sweep.csv, dictionaries
                evaluations): # {run: rows of evaluations.csv, with numbers}
     "What a sweep found, as a map of levels and curves by group."
@@ -760,6 +762,7 @@ def sweep_plot(rows, # of sweep.csv, dictionaries
         if right.lines: right.legend(fontsize=8)
     return figure
 
+# %% ../../nbs/23_report.ipynb #23fe0003
 def sweep_table(rows): # of sweep.csv, dictionaries
     "The runs of a sweep as a Markdown table."
     def line(row):
