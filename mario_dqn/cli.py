@@ -38,6 +38,7 @@ def maybe(kind, # a type
     "The type of an option that may be left out."
     return Annotated[kind | None, arg(metavar=name)]
 
+# %% ../nbs/33_cli.ipynb #33fe0004
 class Options(Settings):
     "What a command can be told."
     verbose: bool = Field(False, description='show warnings of libraries, and where an error came from')
@@ -741,6 +742,7 @@ def _check_filled(words): # of the command line
         if flag.startswith('--'): raise ConfigError(f'{flag} is without a value.')
         if not word: raise ConfigError('A word of the command is empty.')
 
+# %% ../nbs/33_cli.ipynb #33fe0006
 def parse(words): # of the command line
     "The options that they mean, and the command; raises `ConfigError`, and `SystemExit` after a help text."
     name, first = words[0] if words else '', {}

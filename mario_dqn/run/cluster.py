@@ -116,6 +116,7 @@ def _versions():
     names = ('mario_dqn', 'gym-super-mario-bros', 'nes-py', 'numpy', 'opencv-python')
     return {name: importlib.metadata.version(name) for name in names}
 
+# %% ../../nbs/13_cluster.ipynb #13fe0006
 class GameActor:
     "What an actor does: it plays some of the games of a run."
     def __init__(self, *arguments, # of `GameVector`

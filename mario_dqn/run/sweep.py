@@ -363,6 +363,7 @@ def table_row(run): # `SweepRun`
     return (run.plan.name, f'{row["step"]:,} of {steps:,}', f'{pace:.0f}' if pace else '',
             '' if rate is None else f'{rate:.0%}', left)
 
+# %% ../../nbs/32_sweep.ipynb #32fe0009
 def _table(runs):
     from rich.table import Table
     table = Table(box=None, header_style='bold')

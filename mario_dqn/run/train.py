@@ -109,6 +109,17 @@ def segments(self: Runner):
     return {f'{game}-{number}': (version, functools.partial(self.replay.segment_arrays, game, number))
             for (game, number), version in self.replay.segments().items()}
 
+# %% ../../nbs/17_train.ipynb #17fe0001
+def _differences(begun, lost, faults, before, now):
+    said = [f'Game {game} could not be rebuilt and begins a new episode.' for game in begun]
+    if before != now:
+        said.append(f'The games kept their starts in {len(before)} pools, for {before} games, and do so now '
+                    f'in {len(now)}, for {now}.')
+    if lost: said.append(f'{lost} snapshots could not be rebuilt and are dropped.')
+    if faults:
+        said.append(f'Games broke and began anew {faults} times before this checkpoint, see faults.jsonl.')
+    return said
+
 # %% ../../nbs/17_train.ipynb #1400000a
 @patch
 def resume(self: Runner, checkpoint, # `Checkpoint`
@@ -132,16 +143,6 @@ def resume(self: Runner, checkpoint, # `Checkpoint`
     pools = [pool['games'] for pool in state['games']['pools']], self.games.pools
     return _differences(begun, lost, self.faults, *pools)
 
-def _differences(begun, lost, faults, before, now):
-    said = [f'Game {game} could not be rebuilt and begins a new episode.' for game in begun]
-    if before != now:
-        said.append(f'The games kept their starts in {len(before)} pools, for {before} games, and do so now '
-                    f'in {len(now)}, for {now}.')
-    if lost: said.append(f'{lost} snapshots could not be rebuilt and are dropped.')
-    if faults:
-        said.append(f'Games broke and began anew {faults} times before this checkpoint, see faults.jsonl.')
-    return said
-
 # %% ../../nbs/17_train.ipynb #1400000c
 class GoOn(Callback):
     "Gives every callback what it kept in a checkpoint."
@@ -157,6 +158,7 @@ class GoOn(Callback):
             for name, callback in list(runner.callbacks.items()):
                 runner.guard(name, lambda: callback.resume(runner, states.get(name)))
 
+# %% ../../nbs/17_train.ipynb #17fe0004
 class Checkpointing(Callback):
     "Writes a checkpoint at the start, every `run.checkpoint_interval` steps, and when training stops early."
     name, order = 'checkpoints', 20

@@ -485,6 +485,7 @@ class Live(anywidget.AnyWidget):
         self.on_msg(self.hear)
         self.thread = threading.Thread(target=self.play, args=(games,), daemon=True)
 
+# %% ../../nbs/22_player.ipynb #22fe0002
 @patch
 def hear(self: Live, _, message, buffers): # from the page
     "Keep which buttons are down, and whether the page has the keyboard."

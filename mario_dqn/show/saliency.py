@@ -37,6 +37,7 @@ def input_gradient(network, # of `network_above_pixels`
         return np.asarray(jax.grad(lambda x: network.stateless_call(*weights, x)[0][0, action])(pixels))[0]
     raise ConfigError(f'The backend of Keras is {backend!r}, but gradients of pixels need tensorflow or jax.')
 
+# %% ../../nbs/21_saliency.ipynb #21fe0001
 def gradient_times_input(network, # of `network_above_pixels`
                          observation, # uint8 [stack, size, size]
                          action): # number of the action
