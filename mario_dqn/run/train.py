@@ -113,8 +113,8 @@ def segments(self: Runner):
 def _differences(begun, lost, faults, before, now):
     said = [f'Game {game} could not be rebuilt and begins a new episode.' for game in begun]
     if before != now:
-        said.append(f'The games kept their starts in {len(before)} pools, for {before} games, and do so now '
-                    f'in {len(now)}, for {now}.')
+        one, two = (' + '.join(map(str, pools)) for pools in (before, now))
+        said.append(f'The games kept their starts in pools of {one}, and do so now in pools of {two}.')
     if lost: said.append(f'{lost} snapshots could not be rebuilt and are dropped.')
     if faults:
         said.append(f'Games broke and began anew {faults} times before this checkpoint, see faults.jsonl.')
