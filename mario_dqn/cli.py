@@ -237,6 +237,7 @@ def _resume_run(folder, # `RunFolder`
         drop_checkpoints(folder, load_config(folder.config))
         return _measure_run(folder, say)
 
+# %% ../nbs/33_cli.ipynb #33fe0008
 class ResumeOptions(Options):
     path: Annotated[Place, arg(metavar='RUN')] = Field(description='folder of the run')
     steps: maybe(Annotated[int, Field(ge=1, le=1_000_000_000)], 'N') = Field(

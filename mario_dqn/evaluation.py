@@ -6,7 +6,7 @@
 __all__ = ['MOST_NOOPS', 'BASELINES', 'Condition', 'protocol', 'Episode', 'Play', 'Lane', 'say_fault', 'check_player',
            'play_episodes', 'replay', 'save_episode', 'load_episode', 'first_difference', 'wilson_interval',
            'interquartile_mean', 'distinct_paths', 'summarise', 'evaluate', 'by_level', 'Player', 'run_protocol',
-           'search_tape', 'baseline_players', 'find_baselines', 'keep_baselines']
+           'search_tape', 'find_baselines', 'baseline_players', 'keep_baselines']
 
 # %% ../nbs/08_evaluation.ipynb #ef6fff4e
 import contextlib, importlib.metadata, json, sys
@@ -500,17 +500,6 @@ def search_tape(env_config, # an `EnvConfig`
     env.close()
     return None, played
 
-# %% ../nbs/08_evaluation.ipynb #593bebd1
-BASELINES = 'baselines.json'  # beside the modules of the package
-
-def baseline_players(env_config, # an `EnvConfig`
-                     progress=None): # as for `search_tape`
-    "Players that do not learn: random actions, always right and run, and a blind tape if one is found."
-    run_right = action_meanings(env_config.actions).index('right + B')
-    tape, _ = search_tape(env_config, np.random.default_rng(1), progress=progress)
-    found = [Player('random', 'random actions', None), Player('right', 'always right and run', [run_right])]
-    return found + ([Player('tape', 'blind action tape, found by search', tape)] if tape else [])
-
 # %% ../nbs/08_evaluation.ipynb #08fe0009
 def _baseline_key(env_config, # an `EnvConfig`
                   conditions): # list of `Condition`
@@ -524,6 +513,8 @@ def _baseline_key(env_config, # an `EnvConfig`
     return dict(game=game, conditions=[dict(condition) for condition in conditions], versions=versions)
 
 # %% ../nbs/08_evaluation.ipynb #08fe000c
+BASELINES = 'baselines.json'  # beside the modules of the package
+
 def _read_baselines(path): # the file, which need not exist
     "Its entries, each with a key and the rows of players; raises `ConfigError` if it is damaged."
     if not path.exists(): return []
@@ -545,6 +536,15 @@ def find_baselines(env_config, # an `EnvConfig`
     key = _baseline_key(env_config, conditions)
     try: return next((entry['players'] for entry in _read_baselines(path) if entry['key'] == key), None)
     except ConfigError as e: say(f'{e} They are measured anew.')
+
+# %% ../nbs/08_evaluation.ipynb #593bebd1
+def baseline_players(env_config, # an `EnvConfig`
+                     progress=None): # as for `search_tape`
+    "Players that do not learn: random actions, always right and run, and a blind tape if one is found."
+    run_right = action_meanings(env_config.actions).index('right + B')
+    tape, _ = search_tape(env_config, np.random.default_rng(1), progress=progress)
+    found = [Player('random', 'random actions', None), Player('right', 'always right and run', [run_right])]
+    return found + ([Player('tape', 'blind action tape, found by search', tape)] if tape else [])
 
 # %% ../nbs/08_evaluation.ipynb #593bebdb
 def keep_baselines(env_config, # an `EnvConfig`

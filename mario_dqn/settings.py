@@ -137,6 +137,10 @@ class Settings(BaseModel):
         try: super().__init__(**{name: plain(value) for name, value in named.items()})
         except ValidationError as error: raise _in_words(type(self), named, error) from None
 
+    def __replace__(self, /, **changes):
+        "What `copy.replace` makes: checked as well."
+        return type(self)(**dict(self) | changes)
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs):
         "For the help of the command line: a number is shown by its range."
@@ -155,11 +159,6 @@ class Settings(BaseModel):
         return [cls.key(name) for name in cls.model_fields]
 
 # %% ../nbs/01_settings.ipynb #01a00030
-@patch
-def __replace__(self: Settings, **changes):
-    "What `copy.replace` makes: checked as well."
-    return type(self)(**dict(self) | changes)
-
 @patch
 def model_copy(self: Settings, *, update=None, deep=False):
     "As pydantic names it; nothing unchecked gets in this way either."
