@@ -457,7 +457,7 @@ def test_a_training_is_drawn_while_it_runs(lab):
     assert lab.cell('import').locator('.jp-RenderedImage img').count() == 2                 # curves and film remain
 
 
-@pytest.mark.parametrize('name, pictures', [('where_it_fails', 5), ('change_something', 1), ('ingredients', 5)])
+@pytest.mark.parametrize('name, pictures', [('where_it_fails', 5), ('change_something', 1), ('ingredients', 6)])
 def test_a_tutorial_shows_its_pictures(lab, name, pictures):
     lab.open(f'{name}.ipynb', nbformat.read(TUTORIALS / f'{name}.ipynb', 4), kernel=False)               # as it was saved: that it runs is another test
     lab.page.wait_for_function(f"[...document.querySelectorAll('.jp-RenderedImage img')].filter(i => i.naturalWidth > 0).length === {pictures}", timeout=60_000)
